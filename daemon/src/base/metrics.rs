@@ -1,0 +1,51 @@
+//! The Prometheus recorder behind `/metrics`. Names are `gtv_<what>_<unit>[_total]`, base units, labels not names;
+//! each drop is counted in `gtv_dropped_total{stage,reason}`. `docs/operations.md` lists them.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+const LATENCY_BUCKETS_S: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0];
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Installs the recorder once a process and returns the handle that renders it.
+pub fn install() -> PrometheusHandle {
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS_S)
+                .expect("the bucket list is not empty")
+                .build_recorder();
+            let handle = recorder.handle();
+            // Fails only where another recorder was installed first, which then keeps the figures.
+            let _ = metrics::set_global_recorder(recorder);
+            handle
+        })
+        .clone()
+}
+
+/// Counts `frames_or_items` that were dropped at `stage` for `reason`.
+pub fn dropped(stage: &'static str, reason: &'static str, items: u64) {
+    DROPS.fetch_add(items, std::sync::atomic::Ordering::Relaxed);
+    metrics::counter!("gtv_dropped_total", "stage" => stage, "reason" => reason).increment(items);
+}
+
+/// All drops since the start, whatever their stage.
+pub fn drops_total() -> u64 {
+    DROPS.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+static DROPS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// Keeps histograms small; the exporter asks for a call every few seconds.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        handle.run_upkeep();
+    }
+}

@@ -1,0 +1,87 @@
+//! `[[camera]]`: one camera of this box.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::CameraId;
+use crate::base::secret::Secret;
+
+/// How RTP travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+/// Which streams are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordStreams {
+    #[default]
+    Main,
+    Sub,
+    Both,
+    Off,
+}
+
+/// Which stream plates are read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LprStream {
+    #[default]
+    Off,
+    Main,
+    Sub,
+}
+
+/// Whose clock dates the recordings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CameraClock {
+    #[default]
+    Box,
+    Camera,
+}
+
+/// `[[camera]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CameraConfig {
+    pub id: CameraId,
+    pub name: String,
+    pub enabled: bool,
+    /// ONVIF device service; absent for a camera that is known by its RTSP address alone.
+    pub onvif_url: Option<String>,
+    /// RTSP address without credentials.
+    pub main_url: String,
+    pub sub_url: Option<String>,
+    pub username: String,
+    /// Sealed (`enc:...`) by the daemon in everything that it writes.
+    pub password: Secret,
+    pub transport: Transport,
+    pub record: RecordStreams,
+    pub audio: bool,
+    pub lpr: LprStream,
+    pub clock: CameraClock,
+}
+
+impl Default for CameraConfig {
+    fn default() -> Self {
+        Self {
+            id: "camera".parse().expect("a valid id"),
+            name: String::new(),
+            enabled: true,
+            onvif_url: None,
+            main_url: String::new(),
+            sub_url: None,
+            username: String::new(),
+            password: Secret::default(),
+            transport: Transport::Tcp,
+            record: RecordStreams::Main,
+            audio: true,
+            lpr: LprStream::Main,
+            clock: CameraClock::Box,
+        }
+    }
+}

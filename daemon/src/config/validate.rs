@@ -1,0 +1,164 @@
+//! Pure. Everything about a configuration that types cannot say; all faults at once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use url::Url;
+
+use super::{CameraConfig, Config, LprStream, Problem, RecordStreams};
+
+/// Every fault, each with the path of its key. Empty means that the daemon can run on it.
+pub fn validate(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut check = |ok: bool, key: &str, message: &str| {
+        if !ok {
+            problems.push(Problem { key: key.to_owned(), message: message.to_owned() });
+        }
+    };
+    check(config.data_dir.is_absolute(), "data_dir", "write an absolute path");
+    check(is_slug(&config.site.prefeitura), "box.prefeitura", "use 1 to 64 of the characters a-z, 0-9 and `-`");
+    check((1..=128).contains(&config.site.name.chars().count()), "box.name", "write 1 to 128 characters");
+
+    let segment = *config.record.segment;
+    let sensible = Duration::from_secs(5)..=Duration::from_secs(3600);
+    check(sensible.contains(&segment), "record.segment", "choose from 5s to 1h");
+    check(*config.record.max_age >= Duration::from_secs(60), "record.max_age", "choose 1min or more");
+    check(*config.clips.pre_roll <= Duration::from_secs(60), "clips.pre_roll", "choose 60s or less");
+    check(*config.clips.post_roll <= Duration::from_secs(60), "clips.post_roll", "choose 60s or less");
+    let part = Duration::from_millis(40)..=Duration::from_secs(10);
+    check(part.contains(&config.live.part), "live.part", "choose from 40ms to 10s");
+    check((1..=1000).contains(&config.live.max_viewers), "live.max_viewers", "choose from 1 to 1000");
+
+    check(config.lpr.max_fps > 0.0 && config.lpr.max_fps <= 60.0, "lpr.max_fps", "choose more than 0 and at most 60");
+    check((0.0..=1.0).contains(&config.lpr.min_confidence), "lpr.min_confidence", "choose from 0 to 1");
+    check(config.lpr.threads <= 64, "lpr.threads", "choose at most 64; 0 picks by the number of cores");
+    check(*config.lpr.deadline >= Duration::from_millis(50), "lpr.deadline", "choose 50ms or more");
+
+    let lifetimes = Duration::from_secs(60)..=Duration::from_secs(86_400);
+    check(lifetimes.contains(&config.web.access_lifetime), "web.access_lifetime", "choose from 1min to 1day");
+    let longer = config.web.refresh_lifetime > config.web.access_lifetime;
+    check(longer, "web.refresh_lifetime", "choose more than web.access_lifetime");
+
+    if !config.sync.url.is_empty() {
+        check(
+            is_sync_url(&config.sync.url),
+            "sync.url",
+            "write wss://host/sync/v1 (ws:// for a loopback address only)",
+        );
+    }
+    check((1..=5000).contains(&config.sync.batch_records), "sync.batch_records", "choose from 1 to 5000");
+    if let Some(s3) = &config.sync.s3 {
+        let url = Url::parse(&s3.endpoint);
+        let secure = url.as_ref().is_ok_and(|u| u.scheme() == "https" || (u.scheme() == "http" && s3.allow_http));
+        check(secure, "sync.s3.endpoint", "write https://host[:port]; http:// needs allow_http = true");
+        check(!s3.access_key.is_empty(), "sync.s3.access_key", "write the access key");
+        check(!s3.secret_key.is_empty(), "sync.s3.secret_key", "write the secret key");
+    }
+    if !config.mqtt.url.is_empty() {
+        let url = Url::parse(&config.mqtt.url);
+        let known = url.is_ok_and(|u| matches!(u.scheme(), "mqtt" | "mqtts") && u.host().is_some());
+        check(known, "mqtt.url", "write mqtts://host:8883 or mqtt://host:1883");
+        let plain = !config.mqtt.topic_prefix.is_empty() && !config.mqtt.topic_prefix.contains(['+', '#', '$']);
+        check(plain, "mqtt.topic_prefix", "write a topic without +, # and $");
+        check(*config.mqtt.health_interval >= Duration::from_secs(1), "mqtt.health_interval", "choose 1s or more");
+    }
+
+    let mut seen = HashSet::new();
+    for (index, camera) in config.cameras.iter().enumerate() {
+        let mut check = |ok: bool, key: &str, message: &str| {
+            if !ok {
+                problems.push(Problem { key: format!("camera[{index}].{key}"), message: message.to_owned() });
+            }
+        };
+        check(seen.insert(&camera.id), "id", "each camera needs an id of its own");
+        validate_camera(camera, &mut check);
+    }
+    problems
+}
+
+fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &str)) {
+    check(camera.name.chars().count() <= 128, "name", "write at most 128 characters");
+    let rtsp = "write rtsp://host[:port]/path without user and password (they have keys of their own)";
+    check(is_stream_url(&camera.main_url), "main_url", rtsp);
+    check(camera.sub_url.as_deref().is_none_or(is_stream_url), "sub_url", rtsp);
+    let onvif = camera.onvif_url.as_deref().is_none_or(|url| has_scheme(url, &["http", "https"]));
+    check(onvif, "onvif_url", "write http://host[:port]/onvif/device_service without user and password");
+    let has_sub = camera.sub_url.is_some();
+    check(has_sub || camera.lpr != LprStream::Sub, "lpr", "`sub` needs sub_url; give it or choose `main` or `off`");
+    let records_sub = matches!(camera.record, RecordStreams::Sub | RecordStreams::Both);
+    check(has_sub || !records_sub, "record", "`sub` and `both` need sub_url; give it or choose `main` or `off`");
+}
+
+fn is_slug(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_stream_url(text: &str) -> bool {
+    has_scheme(text, &["rtsp", "rtsps"])
+}
+
+fn has_scheme(text: &str, schemes: &[&str]) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let bare = url.username().is_empty() && url.password().is_none();
+        schemes.contains(&url.scheme()) && url.has_host() && bare
+    })
+}
+
+fn is_sync_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| match url.scheme() {
+        "wss" => url.has_host(),
+        "ws" => match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        },
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(config: &Config) -> Vec<String> {
+        validate(config).into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn names_each_fault() {
+        let mut config = Config::default();
+        config.lpr.max_fps = f64::NAN;
+        config.sync.url = "ws://centre.example/sync/v1".to_owned();
+        let camera = CameraConfig {
+            main_url: "rtsp://admin:secret@10.0.0.2/main".to_owned(),
+            lpr: LprStream::Sub,
+            ..CameraConfig::default()
+        };
+        config.cameras = vec![camera.clone(), camera];
+        assert_eq!(
+            keys(&config),
+            [
+                "lpr.max_fps",
+                "sync.url",
+                "camera[0].main_url",
+                "camera[0].lpr",
+                "camera[1].id",
+                "camera[1].main_url",
+                "camera[1].lpr"
+            ]
+        );
+    }
+
+    #[test]
+    fn loopback_may_be_plain() {
+        for (url, ok) in [
+            ("ws://127.0.0.1:9000/sync/v1", true),
+            ("ws://[::1]/", true),
+            ("wss://c.example/", true),
+            ("http://x/", false),
+        ] {
+            assert_eq!(is_sync_url(url), ok, "{url}");
+        }
+    }
+}
