@@ -97,7 +97,7 @@ fn index_in_brackets(path: &str) -> String {
     let mut shown = String::new();
     for part in path.split('.') {
         if part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty() {
-            shown.push_str(&format!("[{part}]"));
+            shown.extend(["[", part, "]"]);
         } else {
             if !shown.is_empty() {
                 shown.push('.');
