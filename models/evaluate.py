@@ -1,0 +1,113 @@
+"""Measures detector and reader end to end: `python models/evaluate.py --data DIR [--sets bench-br,...] [--json]`.
+
+Per set: found (IoU > 0.4 with the true box), exact (a found result's text is equal; br under the Brazilian grammar),
+exact with O folded to 0, and for folders without labels of plates the number of false ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lpr_train.pipeline import PlateDetector, PlateReader, iou, load
+
+HIT_IOU = 0.4
+SETS = ("bench-br", "bench-eu", "bench-us", "negatives")
+
+
+@dataclass
+class Result:
+    name: str
+    images: int = 0
+    found: int = 0
+    exact: int = 0
+    exact_o_is_zero: int = 0
+    extra_plates: int = 0
+    mean_iou: float = 0.0
+    detect_ms: float = 0.0
+    read_ms: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def fold(text: str) -> str:
+    return text.replace("O", "0")
+
+
+def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) -> Result:
+    result = Result(folder.name)
+    brazilian = folder.name.endswith("-br")
+    overlaps = []
+    for line in (folder / "labels.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        image = cv2.imread(str(folder / row["file"]))
+        if image is None:
+            raise SystemExit(f"{folder / row['file']}: not a readable image")
+        image = np.ascontiguousarray(image[:, :, ::-1])
+        result.images += 1
+        began = time.perf_counter()
+        found = detector.detect(image)
+        result.detect_ms += (time.perf_counter() - began) * 1000
+        truth = np.array(row["box"], np.float64) if "box" in row else None
+        hits = [c for c in found if truth is not None and iou(c.box, truth) > HIT_IOU]
+        result.extra_plates += len(found) - len(hits)
+        if truth is None:
+            if found:
+                result.failures.append(f"{row['file']}: plate where none is, score {found[0].score:.2f}")
+            continue
+        if not hits:
+            scores = ", ".join(f"{c.score:.2f} IoU {iou(c.box, truth):.2f}" for c in found[:3])
+            result.failures.append(f"{row['file']}: {row['text']} not found ({scores or 'nothing'})")
+            continue
+        result.found += 1
+        overlaps.append(max(iou(c.box, truth) for c in hits))
+        if reader is None:
+            continue
+        began = time.perf_counter()
+        texts = [reader.read(image, c, brazilian).text for c in hits]
+        result.read_ms += (time.perf_counter() - began) * 1000 / len(hits)
+        result.exact += row["text"] in texts
+        if fold(row["text"]) in map(fold, texts):
+            result.exact_o_is_zero += 1
+        else:
+            result.failures.append(f"{row['file']}: {row['text']} read as {texts[0]} (IoU {overlaps[-1]:.2f})")
+    result.mean_iou = float(np.mean(overlaps)) if overlaps else 0.0
+    result.detect_ms /= max(result.images, 1)
+    result.read_ms /= max(result.found, 1)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with bench-br, bench-eu, bench-us, negatives")
+    parser.add_argument("--manifest", type=Path, default=Path(__file__).resolve().parent / "manifest.toml")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    args = parser.parse_args()
+    detector, reader = load(args.manifest)
+    cv2.setNumThreads(1)
+    results = [evaluate(args.data / name, detector, reader) for name in args.sets.split(",")]
+    if args.json:
+        print(json.dumps({r.name: asdict(r) for r in results}))
+        return
+    for r in results:
+        for failure in r.failures:
+            print(f"{r.name}  {failure}")
+    for r in results:
+        print(
+            f"{r.name}: {r.images} images, found {r.found}, exact {r.exact}, exact with O=0 {r.exact_o_is_zero}, "
+            f"elsewhere {r.extra_plates}, mean IoU {r.mean_iou:.3f}, "
+            f"detect {r.detect_ms:.1f} ms, read {r.read_ms:.1f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training, export and the reference inference recipe of the license plate models."""

@@ -1,0 +1,145 @@
+"""Plates pasted into scenes: exact corners, every layout, light and noise taken from the place they cover."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+TEXTURE_WIDTH_PX = 208
+RENDERED_PX_PER_MM = 0.6
+
+
+def build_pool(data: Path, cache: Path, rendered: int, seed: int) -> None:
+    """Write `cache/textures.npz`: RGBA plates that fill their image, from renders and from tight real crops."""
+    rng = np.random.default_rng(seed)
+    images: list[np.ndarray] = []
+    rows: list[int] = []
+    kinds: list[int] = []  # 0 rendered, 1 cut from a photo
+
+    def add(image: np.ndarray, alpha: np.ndarray | None, two_rows: bool, kind: int) -> None:
+        opaque = np.full(image.shape[:2], 255, np.uint8) if alpha is None else alpha
+        image = np.dstack([image, opaque])
+        scale = TEXTURE_WIDTH_PX / image.shape[1]
+        if scale < 1.0:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        images.append(np.ascontiguousarray(image))
+        rows.append(int(two_rows))
+        kinds.append(kind)
+
+    if rendered:
+        from render.plate import LAYOUTS, random_color, random_text, render_plate
+
+        for number in range(rendered):
+            layout = LAYOUTS[number % len(LAYOUTS)]
+            plate = render_plate(random_text(layout, rng), layout, random_color(layout, rng), rng, RENDERED_PX_PER_MM)
+            add(plate.rgb, plate.alpha, plate.rows == 2, 0)
+    for folder, wanted in (("crops-br", "render"), ("crops-eu", None)):
+        for line in (data / folder / "labels.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            if wanted and row["label"] != wanted:
+                continue
+            image = cv2.imread(str(data / folder / row["file"]))
+            if image is not None:
+                add(image[:, :, ::-1], None, row.get("rows", 1) == 2, 0 if wanted else 1)
+    shapes = np.array([i.shape[:2] for i in images], np.int32)
+    np.savez(
+        cache / "textures.npz",
+        pixels=np.concatenate([i.reshape(-1) for i in images]),
+        shapes=shapes,
+        rows=np.array(rows, np.int8),
+        kinds=np.array(kinds, np.int8),
+    )
+
+
+class TexturePool:
+    def __init__(self, cache: Path, real_share: float) -> None:
+        stored = np.load(cache / "textures.npz")
+        self.pixels, self.shapes, self.rows = stored["pixels"], stored["shapes"], stored["rows"]
+        sizes = self.shapes[:, 0].astype(np.int64) * self.shapes[:, 1] * 4
+        self.offsets = np.concatenate([[0], np.cumsum(sizes)])
+        kinds = stored["kinds"]
+        self.rendered, self.real = np.flatnonzero(kinds == 0), np.flatnonzero(kinds == 1)
+        self.real_share = real_share
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        """A texture RGBA uint8 and its rows (0 one, 1 two)."""
+        group = self.real if rng.random() < self.real_share else self.rendered
+        number = int(group[rng.integers(len(group))])
+        h, w = self.shapes[number]
+        return self.pixels[self.offsets[number] : self.offsets[number + 1]].reshape(h, w, 4), int(self.rows[number])
+
+
+def random_quad(aspect: float, width: float, center: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Corners [4,2] of a plate of that aspect seen from a random direction, about `width` pixels wide."""
+    yaw = np.clip(rng.normal(0, 0.38), -1.1, 1.1)
+    pitch = np.clip(rng.normal(0, 0.25), -0.7, 0.7)
+    roll = np.clip(rng.normal(0, 0.09), -0.45, 0.45) if rng.random() < 0.85 else rng.uniform(-0.5, 0.5)
+    half = np.array([[-1, -1 / aspect, 0], [1, -1 / aspect, 0], [1, 1 / aspect, 0], [-1, 1 / aspect, 0]])
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    seen = half @ turn.T
+    distance = rng.uniform(5.0, 30.0)
+    flat = seen[:, :2] / (1 + seen[:, 2:] / distance)
+    flat = flat @ np.array([[cr, sr], [-sr, cr]])
+    flat *= width / max(np.ptp(flat[:, 0]), 1e-3)
+    # Foreshortened plates would otherwise be blown up to the full width: keep their height within reason.
+    flat *= min(1.0, 1.4 * width / aspect / max(np.ptp(flat[:, 1]), 1e-3) + 0.15)
+    return (flat + center).astype(np.float32)
+
+
+def paste(canvas: np.ndarray, texture: np.ndarray, quad: np.ndarray, rng: np.random.Generator) -> bool:
+    """Blend `texture` (RGBA) into `canvas` (RGB uint8, in place) at `quad`. False where too little would be visible."""
+    pad = 3
+    x1, y1 = np.floor(quad.min(0)).astype(int) - pad
+    x2, y2 = np.ceil(quad.max(0)).astype(int) + pad
+    cx1, cy1, cx2, cy2 = max(x1, 0), max(y1, 0), min(x2, canvas.shape[1]), min(y2, canvas.shape[0])
+    if cx2 - cx1 < 0.9 * (x2 - x1) or cy2 - cy1 < 0.9 * (y2 - y1):
+        return False
+    region = canvas[cy1:cy2, cx1:cx2]
+    # Shrink by area first: the perspective warp samples four pixels only and would alias.
+    span = max(float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3])), 4.0)
+    shrink = span / texture.shape[1]
+    if shrink < 0.8:
+        size = (max(4, round(span * 1.15)), max(3, round(texture.shape[0] * shrink * 1.15)))
+        texture = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
+    h, w = texture.shape[:2]
+    source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
+    warp = cv2.getPerspectiveTransform(source, quad - np.float32([cx1, cy1]) - 0.5)
+    out_size = (cx2 - cx1, cy2 - cy1)
+    color, alpha = np.ascontiguousarray(texture[:, :, :3]), np.ascontiguousarray(texture[:, :, 3])
+    plate = cv2.warpPerspective(color, warp, out_size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpPerspective(alpha, warp, out_size, flags=cv2.INTER_LINEAR)
+    plate = _light(plate.astype(np.float32), region, rng)
+    sigma = abs(rng.normal(0, 0.5)) + rng.random() * min(1.2, span / 90)
+    if sigma > 0.3:
+        plate = cv2.GaussianBlur(plate, (0, 0), sigma)
+        mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+    share = (mask.astype(np.float32) / 255.0)[:, :, None]
+    blended = region * (1 - share) + plate * share
+    region[:] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+    return True
+
+
+def _light(plate: np.ndarray, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exposure of the surroundings, glare or shade across the plate, and sensor noise."""
+    bright = float(np.percentile(region[::2, ::2], 85))
+    target = np.clip(rng.normal(0.6 * bright + 70, 35), 30, 250)
+    gain = target / max(float(np.percentile(plate[::2, ::2], 85)), 20.0)
+    contrast = rng.uniform(0.45, 1.05)
+    mean = plate.mean()
+    plate = (plate - mean) * (gain * contrast) + mean * gain
+    h, w = plate.shape[:2]
+    if rng.random() < 0.5:
+        direction = rng.normal(0, 0.35, 2)
+        shade = 1 + direction[0] * np.linspace(-1, 1, w)[None, :] + direction[1] * np.linspace(-1, 1, h)[:, None]
+        plate = plate * np.clip(shade, 0.3, 1.6)[:, :, None].astype(np.float32)
+    if rng.random() < 0.2:
+        # A hard shadow edge: bumpers and spoilers throw them.
+        side = (np.arange(h)[:, None] - rng.uniform(0, h)) * rng.choice([-1, 1])
+        edge = side + np.arange(w)[None, :] * rng.normal(0, 0.3)
+        plate = plate * np.where(edge > 0, rng.uniform(0.3, 0.8), 1.0).astype(np.float32)[:, :, None]
+    plate = plate * rng.normal(1.0, 0.05, 3).astype(np.float32)
+    return plate + rng.normal(0, rng.uniform(0.5, 6), plate.shape).astype(np.float32)
