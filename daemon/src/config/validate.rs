@@ -26,7 +26,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(*config.clips.pre_roll <= Duration::from_secs(60), "clips.pre_roll", "choose 60s or less");
     check(*config.clips.post_roll <= Duration::from_secs(60), "clips.post_roll", "choose 60s or less");
     let part = Duration::from_millis(40)..=Duration::from_secs(10);
-    check(part.contains(&config.live.part), "live.part", "choose from 40ms to 10s");
+    check(part.contains(&*config.live.part), "live.part", "choose from 40ms to 10s");
     check((1..=1000).contains(&config.live.max_viewers), "live.max_viewers", "choose from 1 to 1000");
 
     check(config.lpr.max_fps > 0.0 && config.lpr.max_fps <= 60.0, "lpr.max_fps", "choose more than 0 and at most 60");
@@ -35,7 +35,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(*config.lpr.deadline >= Duration::from_millis(50), "lpr.deadline", "choose 50ms or more");
 
     let lifetimes = Duration::from_secs(60)..=Duration::from_secs(86_400);
-    check(lifetimes.contains(&config.web.access_lifetime), "web.access_lifetime", "choose from 1min to 1day");
+    check(lifetimes.contains(&*config.web.access_lifetime), "web.access_lifetime", "choose from 1min to 1day");
     let longer = config.web.refresh_lifetime > config.web.access_lifetime;
     check(longer, "web.refresh_lifetime", "choose more than web.access_lifetime");
 

@@ -63,7 +63,10 @@ pub async fn probe_device(
     guard.check(&host, credentials, Instant::now())?;
     let asked = tokio::time::timeout(TIMEOUT, ask(&url, &host, credentials)).await;
     let result = asked.unwrap_or_else(|_| {
-        Err(OnvifError::Unreachable { host: host.clone(), message: format!("no answer within {} s", TIMEOUT.as_secs()) })
+        Err(OnvifError::Unreachable {
+            host: host.clone(),
+            message: format!("no answer within {} s", TIMEOUT.as_secs()),
+        })
     });
     if matches!(result, Err(OnvifError::Unauthorised { .. })) {
         guard.refused(&host, credentials, Instant::now());
@@ -115,7 +118,9 @@ async fn ask(url: &Url, host: &str, credentials: &Credentials) -> Result<DeviceR
             snapshot_url: snapshot.map(|snapshot| snapshot.uri).filter(|uri| !uri.is_empty()),
         });
     }
-    profiles.sort_by_key(|profile| std::cmp::Reverse(u64::from(profile.width.unwrap_or(0)) * u64::from(profile.height.unwrap_or(0))));
+    profiles.sort_by_key(|profile| {
+        std::cmp::Reverse(u64::from(profile.width.unwrap_or(0)) * u64::from(profile.height.unwrap_or(0)))
+    });
     Ok(DeviceReport {
         onvif_url: url.to_string(),
         manufacturer: info.manufacturer,
@@ -167,7 +172,10 @@ fn classify(host: &str, error: Oxvif) -> OnvifError {
             OnvifError::Unauthorised { host }
         }
         Oxvif::Soap(SoapError::Fault { ref code, ref subcode, ref reason, .. })
-            if [Some(code), subcode.as_ref(), Some(reason)].into_iter().flatten().any(|t| t.contains("NotAuthorized")) =>
+            if [Some(code), subcode.as_ref(), Some(reason)]
+                .into_iter()
+                .flatten()
+                .any(|t| t.contains("NotAuthorized")) =>
         {
             OnvifError::Unauthorised { host }
         }

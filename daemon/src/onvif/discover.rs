@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn scopes_are_decoded() {
-        let scopes = ["onvif://www.onvif.org/name/Port%C3%A3o%20Sul", "onvif://www.onvif.org/hardware/"].map(String::from);
+        let scopes =
+            ["onvif://www.onvif.org/name/Port%C3%A3o%20Sul", "onvif://www.onvif.org/hardware/"].map(String::from);
         assert_eq!(scope(&scopes, "name").as_deref(), Some("Portão Sul"));
         assert_eq!(scope(&scopes, "hardware"), None);
         assert_eq!(percent_decode("100%"), "100%");
