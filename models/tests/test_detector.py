@@ -1,0 +1,177 @@
+"""The detector's parts that decide quietly: corner order, targets, exported coordinates, rectification, second look."""
+# ruff: noqa: E402  torch is optional here and must be looked for before what needs it
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lpr_train.detector_data import SceneCache, build_cache, order_corners
+from lpr_train.detector_loss import Targets, detector_loss
+from lpr_train.detector_net import Detector, DetectorExport, decode
+from lpr_train.detector_paste import random_quad
+from lpr_train.detector_train import learning_rate
+from lpr_train.manifest import update_hash
+from lpr_train.pipeline import Candidate, PlateDetector, suppress
+from lpr_train.rectify import HEIGHT, WIDTH, rectify
+
+SPEC = {
+    "width": 640,
+    "height": 384,
+    "max_upscale": 2.0,
+    "first_threshold": 0.1,
+    "nms_iou": 0.5,
+    "max_candidates": 4,
+    "second_width": 256,
+    "second_height": 160,
+    "second_plate_width": 104,
+    "second_aspect": 2.0,
+    "second_max_upscale": 4.0,
+    "second_iou": 0.2,
+    "threshold": 0.35,
+}
+
+
+def targets(quads: np.ndarray, exact: bool) -> Targets:
+    count = len(quads)
+    return Targets(
+        image=torch.zeros(count, dtype=torch.long),
+        quads=torch.from_numpy(quads.astype(np.float32)),
+        exact=torch.full((count,), exact),
+        rows=torch.zeros(count, dtype=torch.long),
+        ignore_image=torch.zeros(1, dtype=torch.long),
+        ignore=torch.tensor([[0.0, 0.0, 20.0, 20.0]]),
+    )
+
+
+@pytest.mark.parametrize("angle_deg", [-30, -10, 0, 10, 30])
+@pytest.mark.parametrize("aspect", [1.18, 3.08, 4.6])
+def test_corner_order_survives_turning_and_shuffling(angle_deg, aspect):
+    rng = np.random.default_rng(7)
+    flat = np.array([[-aspect, -1], [aspect, -1], [aspect, 1], [-aspect, 1]]) * 20
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    quad = flat @ np.array([[c, s], [-s, c]]) + 100
+    for _ in range(5):
+        assert np.allclose(order_corners(rng.permutation(quad)), quad, atol=1e-3)
+
+
+def test_pasted_plates_keep_their_corner_order():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        quad = random_quad(3.08, 80, np.array([200.0, 100.0]), rng)
+        x, y = quad[:, 0], quad[:, 1]
+        twice_area = np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))
+        assert twice_area > 0 and quad[1, 0] > quad[0, 0]
+
+
+def test_cells_decode_to_their_own_place():
+    maps = [torch.zeros(1, 10, 8, 16), torch.zeros(1, 10, 4, 8)]
+    _, corners, cells = decode(maps)
+    assert corners.shape == (1, 8 * 16 + 4 * 8, 8)
+    assert torch.equal(corners[0, :, :2], cells[:, :2])
+    assert cells[0].tolist() == [4.0, 4.0, 8.0] and cells[-1].tolist() == [120.0, 56.0, 16.0]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_loss_learns_the_corners_of_one_plate(exact):
+    torch.manual_seed(1)
+    net = Detector((8, 8, 16, 16, 16), neck=16)
+    image = torch.full((1, 3, 64, 128), 0.2)
+    image[:, :, 24:40, 40:88] = 0.9
+    quad = np.array([[[40, 24], [88, 24], [88, 40], [40, 40]]])
+    optimizer = torch.optim.AdamW(net.parameters(), 5e-3)
+    weights = {"score": 1.0, "giou": 1.0, "corner": 1.0, "rows": 0.3}
+    for _ in range(120):
+        loss, _ = detector_loss(net(image), targets(quad, exact), weights)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        rows = DetectorExport(net)(image)[0]
+    best = rows[rows[:, 0].argmax()]
+    assert best[0] > 0.3
+    found = best[2:].reshape(4, 2).numpy()
+    assert np.abs(found.min(0) - [40, 24]).max() < 6 and np.abs(found.max(0) - [88, 40]).max() < 6
+
+
+def test_image_without_plates_has_a_finite_loss():
+    net = Detector((8, 8, 16, 16, 16), neck=16)
+    loss, parts = detector_loss(
+        net(torch.rand(1, 3, 64, 64)),
+        targets(np.zeros((0, 4, 2)), True),
+        {"score": 1.0, "giou": 1.0, "corner": 1.0, "rows": 0.3},
+    )
+    assert torch.isfinite(loss) and set(parts) == {"score"}
+
+
+def test_rate_warms_up_stays_and_falls():
+    config = {"images": 1000, "decay": 0.4, "warmup_images": 100, "learning_rate": 1.0}
+    assert learning_rate(config, 0) < 0.02
+    assert learning_rate(config, 300) == 1.0
+    assert learning_rate(config, 800) == pytest.approx(0.5)
+    assert learning_rate(config, 1000) == pytest.approx(0.02)
+
+
+def test_rectified_plate_keeps_the_margins():
+    image = np.zeros((200, 400, 3), np.uint8)
+    quad = np.float32([[100, 60], [300, 80], [296, 150], [104, 128]])
+    cv2.fillConvexPoly(image, np.round(quad).astype(int), (255, 255, 255))
+    flat = rectify(image, quad)
+    assert flat.shape == (HEIGHT, WIDTH, 3)
+    bright = np.argwhere(flat[:, :, 0] > 127)
+    (top, left), (bottom, right) = bright.min(0), bright.max(0)
+    assert abs(left - 4.7) < 2 and abs(right - 123.3) < 2 and abs(top - 4.4) < 2 and abs(bottom - 59.6) < 2
+
+
+class PaintedPlates:
+    """Stands in for the model: answers with the bounds of what is pure white in its input."""
+
+    def run(self, _names, feeds):
+        white = np.argwhere(feeds["images"][0].min(0) > 0.97)
+        if len(white) < 6:
+            return [np.zeros((1, 0, 10), np.float32)]
+        (y1, x1), (y2, x2) = white.min(0), white.max(0) + 1
+        return [np.float32([[[0.9, 0.1, x1, y1, x2, y1, x2, y2, x1, y2]]])]
+
+
+@pytest.mark.parametrize("box", [(700, 400, 780, 424), (5, 3, 60, 20), (1200, 650, 1278, 718), (100, 100, 700, 300)])
+def test_both_looks_return_to_image_coordinates(box):
+    image = np.full((720, 1280, 3), 60, np.uint8)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 255
+    found = PlateDetector(PaintedPlates(), SPEC).detect(image)
+    assert len(found) == 1
+    assert np.abs(found[0].box - np.float32(box)).max() <= max(2.0, 0.02 * (x2 - x1))
+
+
+def test_suppression_keeps_the_best_of_overlapping():
+    def at(x, score):
+        return Candidate(score, 0.0, np.float32([[x, 0], [x + 40, 0], [x + 40, 12], [x, 12]]))
+
+    kept = suppress([at(0, 0.5), at(3, 0.9), at(100, 0.4)], 0.5)
+    assert [round(c.score, 1) for c in kept] == [0.9, 0.4]
+
+
+def test_cache_brings_labels_to_corners(tmp_path):
+    folder = tmp_path / "scenes-open-images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.full((100, 1280, 3), 90, np.uint8))
+    (folder / "labels.jsonl").write_text(json.dumps({"file": "a.png", "boxes": [[100, 20, 180, 40]]}) + "\n")
+    build_cache(tmp_path, tmp_path / "cache", ["scenes-open-images"])
+    cache = SceneCache(tmp_path / "cache")
+    scene = cache.scenes[0]
+    assert (scene.width, scene.height) == (640, 50) and cache.image(scene).shape == (50, 640, 3)
+    assert np.allclose(scene.plates[0].quad, [[50, 10], [90, 10], [90, 20], [50, 20]])
+    assert scene.plates[0].rows == 0 and not scene.plates[0].exact
+
+
+def test_manifest_hash_is_written_to_its_own_table(tmp_path):
+    manifest, model = tmp_path / "manifest.toml", tmp_path / "m.onnx"
+    manifest.write_text('[detector]\nsha256 = ""\n\n[reader]\nsha256 = ""\n')
+    model.write_bytes(b"weights")
+    update_hash(manifest, "reader", model)
+    detector, reader = manifest.read_text().split("[reader]")
+    assert 'sha256 = ""' in detector and len(reader.split('"')[1]) == 64
