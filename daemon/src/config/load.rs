@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{Config, Overrides, validate};
@@ -62,7 +62,17 @@ pub fn load(path: &Path) -> Result<(Config, Overrides), ConfigError> {
 /// The configuration in `text`, and every unknown key and wrong value in it. A wrong value reads as its default, so
 /// that one fault does not hide the next. `Err` is a syntax error.
 pub fn parse(text: &str) -> Result<(Config, Vec<Problem>), String> {
-    let mut table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    parse_table(table)
+}
+
+/// As [`parse`] for the sections that can be set from outside, given as JSON (the fleet's desired state).
+pub fn parse_overrides_json(json: &serde_json::Value) -> Result<(Overrides, Vec<Problem>), String> {
+    let table = Table::try_from(json).map_err(|error| error.to_string())?;
+    parse_table(table)
+}
+
+fn parse_table<T: DeserializeOwned>(mut table: Table) -> Result<(T, Vec<Problem>), String> {
     let mut problems = Vec::new();
     loop {
         let mut unknown = Vec::new();
@@ -70,15 +80,15 @@ pub fn parse(text: &str) -> Result<(Config, Vec<Problem>), String> {
         let result = {
             let mut on_unknown = |path: serde_ignored::Path| unknown.push(path.to_string());
             let tracked = serde_path_to_error::Deserializer::new(table.clone(), &mut track);
-            Config::deserialize(serde_ignored::Deserializer::new(tracked, &mut on_unknown))
+            T::deserialize(serde_ignored::Deserializer::new(tracked, &mut on_unknown))
         };
         match result {
-            Ok(config) => {
+            Ok(parsed) => {
                 problems.extend(unknown.into_iter().map(|path| Problem {
                     key: index_in_brackets(&path),
                     message: "unknown key: remove it, or compare its spelling with config.toml".to_owned(),
                 }));
-                return Ok((config, problems));
+                return Ok((parsed, problems));
             }
             Err(error) => {
                 let path = track.path();

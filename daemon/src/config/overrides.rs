@@ -12,7 +12,7 @@ pub const OVERRIDES_FILE: &str = "overrides.toml";
 
 /// Sections that were set on the box itself; an absent one is taken from the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Overrides {
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
     pub site: Option<BoxConfig>,

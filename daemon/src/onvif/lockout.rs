@@ -27,7 +27,7 @@ impl LockoutGuard {
         if ago >= HOLD {
             return Ok(());
         }
-        let wait_s = (HOLD - ago).as_secs() + 1;
+        let wait_s = HOLD.saturating_sub(ago).as_secs() + 1;
         Err(OnvifError::HeldBack { host: host.to_owned(), ago_s: ago.as_secs(), wait_s })
     }
 
