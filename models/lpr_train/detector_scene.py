@@ -24,8 +24,9 @@ class SceneConfig:
     negative: float
     replace: float  # chance that a real plate is replaced by a pasted one
     extra: float  # chance of plates pasted where none was
-    min_plate_px: float
-    max_plate_px: float
+    min_plate_px: float  # smaller ones have no verdict
+    focus_px: list[float]  # widths that plates are brought to, smallest and largest
+    spread: float  # how far from the middle they may lie, 0..1
 
 
 @dataclass
@@ -83,11 +84,11 @@ class SceneComposer:
         if scene.plates:
             focus = scene.plates[int(rng.integers(len(scene.plates)))]
             at = focus.quad.mean(0)
-            low, high = self.config.min_plate_px, min(self.config.max_plate_px, 0.55 * w)
+            low, high = self.config.focus_px[0], min(self.config.focus_px[1], 0.7 * w)
             want = float(np.exp(rng.uniform(np.log(low), np.log(max(high, low * 1.2)))))
             smallest = fit * (0.85 if rng.random() < 0.75 else 0.4)
             scale = np.clip(want / max(np.ptp(focus.quad[:, 0]), 2.0), smallest, 4.0)
-            target = np.array([rng.uniform(0.1, 0.9) * w, rng.uniform(0.12, 0.88) * h])
+            target = np.array([w, h]) * (0.5 + self.config.spread * rng.uniform(-0.5, 0.5, 2))
         else:
             at = np.array([rng.uniform(0.3, 0.7) * scene.width, rng.uniform(0.3, 0.7) * scene.height])
             scale = fit * np.exp(rng.uniform(np.log(0.8), np.log(3.0)))
@@ -159,8 +160,8 @@ class SceneComposer:
         taken = [np.concatenate([p.quad.min(0), p.quad.max(0)]) for p in plates] + list(ignore)
         for _ in range(int(rng.integers(1, 4))):
             texture, rows = self.pool.draw(rng)
-            top = self.config.max_plate_px * (0.6 if rows else 1.0)
-            width = float(np.exp(rng.uniform(np.log(self.config.min_plate_px), np.log(top))))
+            low, high = self.config.focus_px
+            width = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * (0.7 if rows else 1.0)
             center = np.array([rng.uniform(0, canvas.shape[1]), rng.uniform(0, canvas.shape[0])])
             quad = random_quad(texture.shape[1] / texture.shape[0], width, center, rng)
             box = np.concatenate([quad.min(0) - 2, quad.max(0) + 2])

@@ -36,11 +36,14 @@ class Stream(IterableDataset):
         cv2.setNumThreads(1)
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.config["seed"], self.start, worker.id if worker else 0])
-        scene = dict(self.config["scene"])
-        pool = TexturePool(self.cache, scene.pop("real_textures"))
-        composer = SceneComposer(SceneCache(self.cache), pool, SceneConfig(**scene))
+        shared, pool = SceneCache(self.cache), TexturePool(self.cache, self.config["cache"]["real_textures"])
+        wide = self.config["scene"]
+        far = SceneComposer(shared, pool, SceneConfig(**wide))
+        close = SceneComposer(shared, pool, SceneConfig(**wide | self.config["close"]))
+        train = self.config["train"]
         while True:
-            yield collate([composer.sample(rng) for _ in range(self.config["train"]["batch"])])
+            composer = close if rng.random() < train["close_batches"] else far
+            yield collate([composer.sample(rng) for _ in range(train["batch"])])
 
 
 def collate(samples: list) -> tuple[torch.Tensor, Targets]:

@@ -46,12 +46,19 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float(inter / max(union, 1e-6))
 
 
-def suppress(candidates: list[Candidate], limit: float) -> list[Candidate]:
-    """Greedy NMS on the bounding boxes of the corners, best score first."""
+def suppress(candidates: list[Candidate], limit: float, most: int = 256) -> list[Candidate]:
+    """Greedy NMS on the bounding boxes of the corners, best score first; only the best `most` take part."""
+    left = sorted(candidates, key=lambda c: -c.score)[:most]
+    boxes = np.array([c.box for c in left], np.float32).reshape(-1, 4)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    order = np.arange(len(left))
     kept: list[Candidate] = []
-    for c in sorted(candidates, key=lambda c: -c.score):
-        if all(iou(c.box, k.box) <= limit for k in kept):
-            kept.append(c)
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(left[best])
+        low, high = np.maximum(boxes[order, :2], boxes[best, :2]), np.minimum(boxes[order, 2:], boxes[best, 2:])
+        inter = np.clip(high - low, 0, None).prod(1)
+        order = order[inter <= limit * np.maximum(areas[order] + areas[best] - inter, 1e-6)]
     return kept
 
 
@@ -70,9 +77,9 @@ class PlateDetector:
     def detect(self, image: np.ndarray) -> list[Candidate]:
         """Plates of an RGB uint8 image, best first."""
         s = self.spec
-        first = suppress(self.look(image, *self.first_frame(image)), s["nms_iou"])[: s["max_candidates"]]
+        first = suppress(self.look(image, *self.first_frame(image)), s["nms_iou"], s["nms_most"])[: s["max_candidates"]]
         second = [c for c in (self.look_again(image, c) for c in first) if c is not None]
-        return [c for c in suppress(second, s["nms_iou"]) if c.score >= s["threshold"]]
+        return [c for c in suppress(second, s["nms_iou"], s["nms_most"]) if c.score >= s["threshold"]]
 
     def first_frame(self, image: np.ndarray) -> tuple[float, float, float, int, int]:
         """The whole image at the area of the input size: x0, y0, scale, input width, input height."""
@@ -116,7 +123,7 @@ class PlateDetector:
         scale = min(s["second_plate_width"] / span, s["second_max_upscale"])
         w, h = s["second_width"], s["second_height"]
         x0, y0 = (box[0] + box[2]) / 2 - w / 2 / scale, (box[1] + box[3]) / 2 - h / 2 / scale
-        found = suppress(self.look(image, x0, y0, scale, w, h), s["nms_iou"])
+        found = suppress(self.look(image, x0, y0, scale, w, h), s["nms_iou"], s["nms_most"])
         near = [f for f in found if iou(f.box, box) >= s["second_iou"]]
         return max(near, key=lambda f: f.score) if near else None
 

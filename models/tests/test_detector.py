@@ -24,6 +24,7 @@ SPEC = {
     "max_upscale": 2.0,
     "first_threshold": 0.1,
     "nms_iou": 0.5,
+    "nms_most": 256,
     "max_candidates": 4,
     "second_width": 256,
     "second_height": 160,
