@@ -80,6 +80,22 @@ def real_crop(folder: Path, minimum_score: float, job: tuple[str, str]) -> tuple
     return rectify(image, np.float32(box), to_pool=True), text, "br-old", 0.325, 0.0
 
 
+def european_pool(folder: Path, texts: Path) -> Pool:
+    """The European crops whose texts stand in `texts`; the crops show little but the plate, so their frame is it."""
+    entries = []
+    words = [w for line in texts.read_text().splitlines() if not line.startswith("#") for w in line.split()]
+    for number, text in zip(words[::2], words[1::2], strict=True):
+        path = folder / f"eu-{int(number):05d}.jpg"
+        image = cv2.imread(str(path))
+        if image is None:
+            raise FileNotFoundError(f"{path}: unreadable picture; check the copy of the data folder against {texts}")
+        height, width = image.shape[:2]
+        frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+        picture = rectify(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), frame, to_pool=True)
+        entries.append((picture, text, "eu", height / width))
+    return collect(entries)
+
+
 def real_pool(
     folder: Path, jobs: list[tuple[str, str]], minimum_score: float, only_registered: bool, workers: int
 ) -> Pool:
@@ -166,6 +182,9 @@ def build(config: dict, data: Path, out: Path) -> None:
         if not path.exists():
             score = pools["register_score"] if name == "sure" else pools["register_score_guess"]
             real_pool(data / "crops-br", wanted, score, name == "guess", workers).save(path)
+    path = out / "pool-europe.npz"
+    if not path.exists():
+        european_pool(data / "crops-eu", Path(__file__).parents[1] / "config" / pools["european_texts"]).save(path)
     backgrounds = backgrounds_from([data / f for f in pools["backgrounds"]], 1500, config["seed"])
     for part in range(pools["render_parts"]):
         path = out / f"pool-render-{part}.npz"

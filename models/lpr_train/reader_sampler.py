@@ -34,6 +34,9 @@ def load_pools(folder: Path, sources: dict[str, float], held_out_share: float) -
     return train, held_out
 
 
+REAL = ("sure", "guess", "europe", "pseudo")
+
+
 class Batches(IterableDataset):
     """Yields (plates uint8, labels, layouts) at the difficulty the trainer keeps in `difficulty` (shared memory)."""
 
@@ -57,9 +60,7 @@ class Batches(IterableDataset):
                 pool = parts[rng.integers(len(parts))]
                 k = int(rng.integers(len(pool)))
                 # Real crops are already blurred, dark and noisy; they get milder wear than clean renders.
-                hard = difficulty * (
-                    rng.uniform(0, 0.75) if names[source] in ("sure", "guess", "pseudo") else rng.uniform(0.3, 1)
-                )
+                hard = difficulty * (rng.uniform(0, 0.75) if names[source] in REAL else rng.uniform(0.3, 1))
                 plates[i] = augment(pool.images[k], float(pool.aspects[k]), hard, rng)
                 labels.append(pool.labels[k])
                 layouts.append(pool.layouts[k])

@@ -11,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -77,6 +78,7 @@ def train(config: dict, data: Path, out: Path, restart: bool) -> None:
     settings = config["train"]
     torch.manual_seed(config["seed"])
     torch.set_num_threads(settings["threads"])
+    cv2.setNumThreads(1)  # its thread pool would not survive the fork of the loaders, which then wait for ever
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     reader_pool.build(config, data, out / "pool")
     pools, held_out = load_pools(out / "pool", settings["sources"], settings["held_out_share"])
