@@ -96,7 +96,7 @@ class Guard:
 
     def challenges(self, stale: bool = False) -> list[str]:
         """Values for WWW-Authenticate headers, one for each algorithm."""
-        stamp = f"{int(time.monotonic())}"
+        stamp = f"{int(time.monotonic())}.{secrets.token_hex(4)}"
         nonce = f"{stamp}-{self._sign(stamp)}"
         end = ", stale=true" if stale else ""
         return [
@@ -127,7 +127,7 @@ class Guard:
         right = hmac.compare_digest(want, fields.get("response", "").lower())
         if not right or fields["username"] != self.user:
             return self._verdict(False)
-        if time.monotonic() - int(stamp) > NONCE_LIFE_S or not self._count_is_new(nonce, fields.get("nc")):
+        if time.monotonic() - int(stamp.partition('.')[0]) > NONCE_LIFE_S or not self._count_is_new(nonce, fields.get("nc")):
             return "stale"
         return self._verdict(True)
 

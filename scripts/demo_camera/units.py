@@ -66,12 +66,12 @@ class Track:
 _PARSE = {
     "h264": (
         "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au",
-        "rtph264pay config-interval=-1 aggregate-mode=zero-latency",
+        "rtph264pay config-interval=-1 aggregate-mode=none",
         90000,
     ),
     "h265": (
         "h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
-        "rtph265pay config-interval=-1 aggregate-mode=zero-latency",
+        "rtph265pay config-interval=-1 aggregate-mode=none",
         90000,
     ),
     "mjpeg": ("jpegparse ! image/jpeg", "rtpjpegpay", 90000),
