@@ -65,6 +65,7 @@ class Reader(nn.Module):
         self.values = ConvUnit(c3, features, 1)
         self.keys = nn.Conv2d(c3, features // 2, 1)
         self.key_position = nn.Parameter(torch.randn(features // 2, GRID_ROWS, GRID_COLUMNS) * 0.02)
+        self.scale = 1 / math.sqrt(features // 2)
         self.queries = nn.Parameter(torch.randn(SLOTS, features // 2) * 0.2)
         self.summary = nn.Sequential(nn.Linear(4 * 8 * 8, features), nn.ReLU(inplace=True))
         self.squeeze = ConvUnit(c3, 8, 1)
@@ -89,7 +90,7 @@ class Reader(nn.Module):
         queries = self.queries + self.query_shift(look).view(batch, SLOTS, -1)
         gate = torch.softmax(self.prior_gate(look), dim=1)
         prior = (gate @ self.prior.flatten(1)).view(batch, SLOTS, -1)
-        attention = torch.softmax(queries @ keys / math.sqrt(keys.shape[1]) + prior, dim=2)
+        attention = torch.softmax(queries @ keys * self.scale + prior, dim=2)
         seen = attention @ values.transpose(1, 2)
         return self.classify(seen + self.slot_code), self.layout(look)
 
