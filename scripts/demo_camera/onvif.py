@@ -1,6 +1,6 @@
 """ONVIF Device, Media and Media2 services of one camera: what each operation answers."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .soap import NAMESPACES, Fault, Request, envelope, escape, quoteattr
 
@@ -32,7 +32,7 @@ class OnvifService:
     # Device ---------------------------------------------------------------------------------------
 
     def _tds_GetSystemDateAndTime(self, _request: Request, _host: str) -> str:
-        now = datetime.fromtimestamp(self._camera.camera_time(), timezone.utc)
+        now = datetime.fromtimestamp(self._camera.camera_time(), UTC)
         stamp = (
             f"<tt:Time><tt:Hour>{now.hour}</tt:Hour><tt:Minute>{now.minute}</tt:Minute>"
             f"<tt:Second>{now.second}</tt:Second></tt:Time><tt:Date><tt:Year>{now.year}</tt:Year>"

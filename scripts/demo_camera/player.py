@@ -75,7 +75,7 @@ class Feed:
         if seconds < 0:
             # RTP time has 32 bits: almost one turn ahead is the wanted step back, without negative time here.
             seconds += 2**32 / self.track.clock_rate
-        return int(seconds * NS)
+        return int(seconds * NS) + 1
 
     def _corrupt(self, unit):
         """A unit of random bytes: the receiver gets impossible NAL types, broken fragments and bad slices."""

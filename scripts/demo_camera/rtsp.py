@@ -87,7 +87,7 @@ class RtspServer:
         self.drop_clients()
 
     def drop_clients(self) -> None:
-        self._server.client_filter(None, lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
+        self._server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE)
 
     def expire_sessions(self) -> None:
         """Ends sessions of clients that went away without TEARDOWN."""
@@ -134,8 +134,6 @@ class RtspServer:
         self._server.get_mount_points().add_factory("/" + stream.name, factory)
 
     def _on_media(self, _factory, media, stream: Stream) -> None:
-        # The player paces the units; sinks that wait for the clock again would hang on a timestamp fault.
-        media.set_rate_control(False)
         element = media.get_element()
         pipeline = element.get_parent()
         pipeline.use_clock(Gst.SystemClock.obtain())
@@ -153,9 +151,10 @@ class RtspServer:
         media.connect("new-state", self._on_state, stream, feeds)
         media.connect("unprepared", self._on_unprepared, stream, feeds)
 
-    def _on_state(self, _media, state: int, stream: Stream, feeds: list[Feed]) -> None:
+    def _on_state(self, media, state: int, stream: Stream, feeds: list[Feed]) -> None:
         now = time.monotonic_ns()
         if state == Gst.State.PLAYING.real:
+            _send_at_once(media)
             with self._lock:
                 starting = [feed for feed in feeds if feed.playing_since_ns is None]
                 if starting and not stream.feeds:
@@ -191,3 +190,16 @@ class RtspServer:
     def _on_client(self, _server, client) -> None:
         self._clients.add(client)
         client.connect("closed", self._clients.discard)
+
+
+def _send_at_once(media) -> None:
+    """The player paces the units; a sink that waits for the clock again would hang on a timestamp fault."""
+    sinks = media.get_element().get_parent().iterate_sinks()
+    while True:
+        result, sink = sinks.next()
+        if result == Gst.IteratorResult.RESYNC:
+            sinks.resync()
+        elif result != Gst.IteratorResult.OK:
+            return
+        else:
+            sink.set_property("sync", False)

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
@@ -27,7 +27,7 @@ def camera(start_camera):
 
 def token(password: str, at: float, user: str = "admin") -> str:
     nonce = os.urandom(16)
-    created = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = base64.b64encode(hashlib.sha1(nonce + created.encode() + password.encode()).digest()).decode()
     kind = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordDigest"
     base = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity"
@@ -65,7 +65,7 @@ def test_clock_is_public_and_wrong_by_the_offset(camera):
     status, text, _ = post(camera.cameras[0]["onvif"], envelope(TDS, "GetSystemDateAndTime"))
     assert status == 200
     hour, minute = (int(re.search(rf"<tt:{name}>(\d+)<", text)[1]) for name in ("Hour", "Minute"))
-    now = datetime.fromtimestamp(time.time() + 7200, timezone.utc)
+    now = datetime.fromtimestamp(time.time() + 7200, UTC)
     assert abs((hour * 60 + minute) - (now.hour * 60 + now.minute)) in (0, 1, 1439)
 
 
