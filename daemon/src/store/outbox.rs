@@ -1,0 +1,406 @@
+//! Records on their way to the centre. A record gets its number when it first joins a batch, in the order of the
+//! lanes and only when its objects are up, so an alert overtakes any backlog and the chain stays gapless (S1, S2, S4).
+
+use gtv_protocol::body::Body;
+use gtv_protocol::{Draft, Hash, Position, Record, UnavailableObject};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::events::StoreEvent;
+use super::rows::ObjectRef;
+use super::sql::{Json, unsigned};
+use super::{Store, StoreError, objects, state};
+use crate::base::ids::BoxId;
+use crate::base::time::UtcMicros;
+
+pub(super) const EPOCH: &str = "sync.epoch";
+pub(super) const LAST_SEQ: &str = "sync.last_seq";
+pub(super) const LAST_HASH: &str = "sync.last_hash";
+pub(super) const ACKED_SEQ: &str = "sync.acked_seq";
+
+/// What overtakes what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    Alerts = 0,
+    Detections = 1,
+    /// Clips and the ledger of what is and is not recorded.
+    Bulk = 2,
+}
+
+impl Lane {
+    pub const ALL: [Self; 3] = [Self::Alerts, Self::Detections, Self::Bulk];
+}
+
+/// Consecutive records of the chain, ready to be sent, and which of their objects will never come.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    pub unavailable: Vec<UnavailableObject>,
+}
+
+/// Where delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxStatus {
+    /// The last number given out and its hash.
+    pub last: Position,
+    /// Everything up to this number is committed at the centre.
+    pub acked_seq: u64,
+    /// Records without a number, by lane; those that wait for an upload are among them.
+    pub waiting: [u64; 3],
+    /// Records without a number that wait for an object to be uploaded.
+    pub blocked: u64,
+}
+
+impl OutboxStatus {
+    /// Everything that the centre does not have yet.
+    pub fn pending(&self) -> u64 {
+        self.waiting.iter().sum::<u64>() + self.last.seq.saturating_sub(self.acked_seq)
+    }
+}
+
+impl Store {
+    /// Queues a record of a part that has no table of its own here (cameras, the state of the box).
+    pub async fn enqueue(&self, lane: Lane, body: Body, thing: &str) -> Result<(), StoreError> {
+        let thing = thing.to_owned();
+        self.write("queue a record", move |tx| {
+            put(tx, lane, &body, &thing, &[])?;
+            tx.publish(StoreEvent::Outbox);
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn outbox_status(&self, box_id: BoxId) -> Result<OutboxStatus, StoreError> {
+        self.write("read the state of delivery", move |tx| {
+            let chain = Chain::load(tx, box_id)?;
+            let mut waiting = [0; 3];
+            let mut blocked = 0;
+            let mut statement =
+                tx.prepare_cached("SELECT lane, missing > 0, count(*) FROM outbox WHERE seq IS NULL GROUP BY 1, 2")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let count = unsigned(row, 2)?;
+                if let Some(lane) = waiting.get_mut(usize::from(row.get::<_, u8>(0)?)) {
+                    *lane += count;
+                }
+                if row.get(1)? {
+                    blocked += count;
+                }
+            }
+            Ok(OutboxStatus { last: chain.last, acked_seq: chain.acked_seq, waiting, blocked })
+        })
+        .await
+    }
+
+    /// The records after `after`, at most `max_records` of about `max_bytes` together; numbers waiting ones as needed.
+    pub async fn next_batch(
+        &self,
+        box_id: BoxId,
+        after: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Batch, StoreError> {
+        self.write("build a batch", move |tx| next_batch(tx, box_id, after, max_records, max_bytes)).await
+    }
+
+    /// The centre has committed everything up to `seq`. Returns how many records that newly confirms.
+    pub async fn ack(&self, box_id: BoxId, epoch: i64, seq: u64) -> Result<u64, StoreError> {
+        self.write("note an acknowledgement", move |tx| {
+            let chain = Chain::load(tx, box_id)?;
+            if epoch != chain.last.epoch || seq > chain.last.seq {
+                let detail = format!(
+                    "acknowledges number {seq} of epoch {epoch}, but the box is at {} of epoch {}",
+                    chain.last.seq, chain.last.epoch
+                );
+                return Err(StoreError::conflict("the centre", detail));
+            }
+            let newly = seq.saturating_sub(chain.acked_seq);
+            if newly > 0 {
+                state::set(tx, ACKED_SEQ, &seq.to_string())?;
+            }
+            Ok(newly)
+        })
+        .await
+    }
+
+    /// The hash of the record with this number, while the box still keeps it (number 0 is the start of the chain).
+    pub async fn chain_hash(&self, box_id: BoxId, seq: u64) -> Result<Option<Hash>, StoreError> {
+        self.write("look up a link of the chain", move |tx| {
+            let chain = Chain::load(tx, box_id)?;
+            if seq == 0 {
+                return Ok(Some(Position::start(box_id.0, chain.last.epoch).hash));
+            }
+            if seq == chain.last.seq {
+                return Ok(Some(chain.last.hash));
+            }
+            let mut statement = tx.prepare_cached("SELECT hash FROM outbox WHERE seq = ?1")?;
+            let hash: Option<String> = statement.query_one([seq as i64], |row| row.get(0)).optional()?;
+            hash.as_deref().map(digest).transpose()
+        })
+        .await
+    }
+
+    /// The centre has less than it acknowledged (restored from a backup): deliver again after `seq`. False when the
+    /// box no longer keeps all those records, so that only a new epoch can go on.
+    pub async fn rewind(&self, box_id: BoxId, seq: u64) -> Result<bool, StoreError> {
+        self.write("rewind delivery", move |tx| {
+            let chain = Chain::load(tx, box_id)?;
+            let kept: i64 = tx
+                .prepare_cached("SELECT count(*) FROM outbox WHERE seq > ?1")?
+                .query_one([seq as i64], |row| row.get(0))?;
+            if kept as u64 != chain.last.seq.saturating_sub(seq) {
+                return Ok(false);
+            }
+            state::set(tx, ACKED_SEQ, &seq.min(chain.acked_seq).to_string())?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Begins a new chain. Unacknowledged records move into it, and with `everything` all that is still kept.
+    pub async fn begin_epoch(&self, box_id: BoxId, epoch: i64, everything: bool) -> Result<(), StoreError> {
+        self.write("begin an epoch", move |tx| {
+            let chain = Chain::load(tx, box_id)?;
+            if epoch <= chain.last.epoch {
+                let detail = format!("must be greater than the current one, {}", chain.last.epoch);
+                return Err(StoreError::invalid(format!("epoch {epoch}"), detail));
+            }
+            let from = if everything { 0 } else { chain.acked_seq };
+            tx.execute("DELETE FROM outbox WHERE seq <= ?1", [from as i64])?;
+            tx.execute("UPDATE outbox SET epoch = NULL, seq = NULL, prev = NULL, hash = NULL", [])?;
+            state::set(tx, EPOCH, &epoch.to_string())?;
+            state::set(tx, LAST_SEQ, "0")?;
+            state::set(tx, LAST_HASH, &Position::start(box_id.0, epoch).hash.to_string())?;
+            state::set(tx, ACKED_SEQ, "0")
+        })
+        .await
+    }
+
+    /// Forgets acknowledged records, but for the newest `keep`, which a restored centre may ask for again.
+    pub async fn prune_outbox(&self, keep: u64, limit: usize) -> Result<usize, StoreError> {
+        self.write("forget delivered records", move |tx| {
+            let acked = number(tx, ACKED_SEQ)?.unwrap_or(0);
+            let upto = acked.saturating_sub(keep) as i64;
+            let mut statement = tx.prepare_cached(
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE seq <= ?1 ORDER BY seq LIMIT ?2)",
+            )?;
+            Ok(statement.execute(params![upto, limit as i64])?)
+        })
+        .await
+    }
+}
+
+/// The end of the chain as the database has it.
+struct Chain {
+    last: Position,
+    acked_seq: u64,
+}
+
+impl Chain {
+    fn load(c: &Connection, box_id: BoxId) -> Result<Self, StoreError> {
+        let Some(epoch) = number(c, EPOCH)? else {
+            // An epoch is the time at which its database began, so a box that lost its data starts a later one.
+            let epoch = UtcMicros::now().0.max(1);
+            let start = Position::start(box_id.0, epoch);
+            state::set(c, EPOCH, &epoch.to_string())?;
+            state::set(c, LAST_HASH, &start.hash.to_string())?;
+            return Ok(Self { last: start, acked_seq: 0 });
+        };
+        let hash = state::get(c, LAST_HASH)?.unwrap_or_default();
+        let last = Position { epoch: epoch as i64, seq: number(c, LAST_SEQ)?.unwrap_or(0), hash: digest(&hash)? };
+        Ok(Self { last, acked_seq: number(c, ACKED_SEQ)?.unwrap_or(0) })
+    }
+}
+
+pub(super) fn number(c: &Connection, key: &str) -> Result<Option<u64>, StoreError> {
+    let text = state::get(c, key)?;
+    let parse = |text: String| {
+        text.parse().map_err(|_| StoreError::conflict(format!("state value {key}"), format!("`{text}` is no number")))
+    };
+    text.map(parse).transpose()
+}
+
+/// A digest kept as text.
+pub(super) fn digest(text: &str) -> Result<Hash, StoreError> {
+    Hash::parse(text).ok_or_else(|| StoreError::conflict("a digest in the database", format!("`{text}` is no SHA-256")))
+}
+
+/// Queues a record inside the caller's transaction, checked so that what is queued can be sent.
+pub(super) fn put(
+    c: &Connection,
+    lane: Lane,
+    body: &Body,
+    thing: &str,
+    objects: &[&ObjectRef],
+) -> Result<(), StoreError> {
+    let created_at = UtcMicros::now();
+    let draft = Draft::new(body, thing, created_at.0, Vec::new())
+        .map_err(|e| StoreError::invalid(format!("record {} {thing}", body.kind().as_str()), e.to_string()))?;
+    let mut objects: Vec<&ObjectRef> = objects.to_vec();
+    objects.dedup_by(|a, b| a.sha256 == b.sha256);
+    c.prepare_cached(
+        "INSERT INTO outbox (lane, kind, thing, objects, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![lane as i64, draft.kind, thing, Json(&objects), draft.body.get(), created_at])?;
+    let id = c.last_insert_rowid();
+    for object in &objects {
+        c.prepare_cached("INSERT OR IGNORE INTO outbox_objects VALUES (?1, ?2)")?
+            .execute(params![id, object.sha256])?;
+    }
+    if !objects.is_empty() {
+        c.prepare_cached(
+            "UPDATE outbox SET missing =
+                (SELECT count(*) FROM outbox_objects x JOIN objects o ON o.sha256 = x.sha256
+                 WHERE x.outbox_id = ?1 AND o.uploaded_at IS NULL AND o.lost IS NULL)
+             WHERE id = ?1",
+        )?
+        .execute([id])?;
+    }
+    Ok(())
+}
+
+const COLUMNS: &str = "id, kind, thing, objects, body, created_at, seq, prev, hash";
+
+/// A row of the outbox.
+pub(super) struct OutboxRow {
+    id: i64,
+    kind: String,
+    thing: String,
+    objects: Vec<ObjectRef>,
+    body: String,
+    created_at: UtcMicros,
+    link: Option<(u64, String, String)>,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    let seq: Option<i64> = row.get(6)?;
+    let link = match seq {
+        Some(seq) => Some((seq as u64, row.get(7)?, row.get(8)?)),
+        None => None,
+    };
+    Ok(OutboxRow {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        thing: row.get(2)?,
+        objects: row.get::<_, Json<Vec<ObjectRef>>>(3)?.0,
+        body: row.get(4)?,
+        created_at: row.get(5)?,
+        link,
+    })
+}
+
+impl OutboxRow {
+    fn draft(self, box_id: BoxId) -> Result<Draft, StoreError> {
+        let mut objects = Vec::with_capacity(self.objects.len());
+        for object in self.objects {
+            objects.push(gtv_protocol::ObjectRef::new(
+                box_id.0,
+                object.bucket.as_str(),
+                digest(&object.sha256)?,
+                object.bytes,
+                &object.content_type,
+            ));
+        }
+        let name = format!("record {} {}", self.kind, self.thing);
+        Draft::from_parts(self.kind, self.thing, self.created_at.0, objects, self.body)
+            .map_err(|e| StoreError::conflict(name, e.to_string()))
+    }
+
+    /// The record as it was numbered; its hash is computed again, so an altered row is seen here.
+    pub(super) fn numbered(self, box_id: BoxId, epoch: i64) -> Result<Record, StoreError> {
+        let Some((seq, prev, hash)) = self.link.clone() else {
+            return Err(StoreError::conflict(format!("record {}", self.thing), "has no number"));
+        };
+        let record = self.draft(box_id)?.seal(box_id.0, epoch, seq, digest(&prev)?);
+        if record.hash != digest(&hash)? {
+            let detail = "does not match the hash it was numbered with: the database was altered; run `gtv-edge check`";
+            return Err(StoreError::conflict(format!("record {seq} of the outbox"), detail));
+        }
+        Ok(record)
+    }
+}
+
+/// Numbered records after `after`, in order.
+pub(super) fn numbered_rows(c: &Connection, after: u64, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
+    let rows = statement.query_map(params![after as i64, limit as i64], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn ready_rows(c: &Connection, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM outbox WHERE seq IS NULL AND missing = 0 ORDER BY lane, id LIMIT ?1"
+    ))?;
+    let rows = statement.query_map([limit as i64], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn next_batch(
+    c: &Connection,
+    box_id: BoxId,
+    after: u64,
+    max_records: usize,
+    max_bytes: usize,
+) -> Result<Batch, StoreError> {
+    let chain = Chain::load(c, box_id)?;
+    let mut batch = Batch::default();
+    let mut bytes = 0;
+    let fits = |record: &Record, bytes: &mut usize, first: bool| {
+        *bytes += record.wire_bytes();
+        first || *bytes <= max_bytes
+    };
+    for row in numbered_rows(c, after, max_records)? {
+        let record = row.numbered(box_id, chain.last.epoch)?;
+        if !fits(&record, &mut bytes, batch.records.is_empty()) {
+            return with_lost_objects(c, batch);
+        }
+        batch.records.push(record);
+    }
+    let mut last = chain.last;
+    // Only the end of the chain may be extended: a batch that stops before it must not skip what is between.
+    let reached = batch.records.last().map_or(after, |record| record.seq);
+    if reached == last.seq {
+        for row in ready_rows(c, max_records - batch.records.len())? {
+            let id = row.id;
+            let record = row.draft(box_id)?.seal(box_id.0, last.epoch, last.seq + 1, last.hash);
+            if !fits(&record, &mut bytes, batch.records.is_empty()) {
+                break;
+            }
+            c.prepare_cached("UPDATE outbox SET epoch = ?2, seq = ?3, prev = ?4, hash = ?5 WHERE id = ?1")?.execute(
+                params![id, record.epoch, record.seq as i64, record.prev_hash.to_string(), record.hash.to_string()],
+            )?;
+            last = Position { epoch: record.epoch, seq: record.seq, hash: record.hash };
+            batch.records.push(record);
+        }
+    }
+    if last != chain.last {
+        state::set(c, LAST_SEQ, &last.seq.to_string())?;
+        state::set(c, LAST_HASH, &last.hash.to_string())?;
+    }
+    with_lost_objects(c, batch)
+}
+
+fn with_lost_objects(c: &Connection, mut batch: Batch) -> Result<Batch, StoreError> {
+    for object in batch.records.iter().flat_map(|record| &record.objects) {
+        let mut statement = c.prepare_cached(
+            "SELECT lost FROM objects WHERE sha256 = ?1 AND lost IS NOT NULL AND uploaded_at IS NULL",
+        )?;
+        let reason: Option<String> = statement.query_one([object.sha256.to_string()], |row| row.get(0)).optional()?;
+        if let Some(reason) = reason
+            && !batch.unavailable.iter().any(|lost| lost.sha256 == object.sha256)
+        {
+            batch.unavailable.push(UnavailableObject { sha256: object.sha256, reason });
+        }
+    }
+    Ok(batch)
+}
+
+/// The objects of a row that must exist as rows; used where a record is queued.
+pub(super) fn require_object(c: &Connection, object: &ObjectRef) -> Result<(), StoreError> {
+    match objects::get(c, &object.sha256)? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::not_found(format!("object {}", object.sha256))),
+    }
+}

@@ -1,0 +1,386 @@
+//! The rows as the store takes and gives them. Times are UTC microseconds, sizes bytes, geometry frame pixels.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::base::ids::{CameraId, DetectionId};
+use crate::base::plate::Plate;
+use crate::base::time::UtcMicros;
+
+/// Which of a camera's streams was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    Main,
+    Sub,
+}
+
+impl Stream {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Sub => "sub",
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Stream {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        match text {
+            "main" => Ok(Self::Main),
+            "sub" => Ok(Self::Sub),
+            _ => Err(StoreError::invalid(format!("stream `{text}`"), "use `main` or `sub`")),
+        }
+    }
+}
+
+/// Where an object belongs in S3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bucket {
+    LprImages,
+    Recordings,
+    Snapshots,
+}
+
+impl Bucket {
+    pub const ALL: [Self; 3] = [Self::LprImages, Self::Recordings, Self::Snapshots];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LprImages => "lpr-images",
+            Self::Recordings => "recordings",
+            Self::Snapshots => "snapshots",
+        }
+    }
+}
+
+impl FromStr for Bucket {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let found = Self::ALL.into_iter().find(|bucket| bucket.as_str() == text);
+        found.ok_or_else(|| StoreError::invalid(format!("bucket `{text}`"), "is none of the buckets of this product"))
+    }
+}
+
+/// A content-addressed file: `objects/<first two>/<sha256>` on the box, `<box>/<sha256>` in its bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// Lower-case hex.
+    pub sha256: String,
+    pub bytes: u64,
+    pub content_type: String,
+    pub bucket: Bucket,
+}
+
+/// What a decoder needs before the first fragment of a stream.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InitRow {
+    /// SHA-256 of `data`, lower-case hex.
+    pub id: String,
+    pub data: Vec<u8>,
+    /// With codecs, as Media Source Extensions take it.
+    pub mime: String,
+    pub codec: String,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl fmt::Debug for InitRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitRow").field("id", &self.id).field("mime", &self.mime).finish_non_exhaustive()
+    }
+}
+
+/// A segment file that is about to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSegment {
+    pub camera: CameraId,
+    pub stream: Stream,
+    /// Relative to the data folder.
+    pub path: String,
+    pub init_id: String,
+    pub start: UtcMicros,
+    /// Bytes at the head of the file before the first fragment (the initialization segment).
+    pub head_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentRow {
+    pub id: i64,
+    pub camera: CameraId,
+    pub stream: Stream,
+    /// Relative to the data folder.
+    pub path: String,
+    pub init_id: String,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+    /// What the rows account for; an open file may be longer by a tail that is not committed yet.
+    pub bytes: u64,
+    pub frames: u64,
+    pub closed: bool,
+    pub sha256: Option<String>,
+    pub evidence: bool,
+    pub synced: bool,
+}
+
+/// A fragment that is on disk (fdatasync done) and wants its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFragment {
+    pub segment_id: i64,
+    pub offset: u64,
+    pub bytes: u64,
+    pub start: UtcMicros,
+    pub duration_us: i64,
+    pub frames: u32,
+    pub key: bool,
+}
+
+/// A fragment and where its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FragmentAt {
+    pub segment_id: i64,
+    /// Relative to the data folder.
+    pub path: String,
+    pub offset: u64,
+    pub bytes: u64,
+    pub start: UtcMicros,
+    pub duration_us: i64,
+    pub init_id: String,
+    pub key: bool,
+}
+
+/// A stretch of recorded time of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    pub stream: Stream,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+}
+
+/// A stretch of time that should have been recorded and was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GapRow {
+    pub camera: CameraId,
+    pub stream: Stream,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+    pub reason: String,
+}
+
+/// How much is recorded, of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordingTotals {
+    pub camera: CameraId,
+    pub stream: Stream,
+    pub segments: u64,
+    pub bytes: u64,
+    pub frames: u64,
+    pub oldest: Option<UtcMicros>,
+    pub newest: Option<UtcMicros>,
+}
+
+/// One passage of one vehicle.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct DetectionRow {
+    pub id: DetectionId,
+    pub camera: CameraId,
+    pub plate: Plate,
+    /// As the model manifest names them, for example `br-mercosul`.
+    pub layout: String,
+    /// Probability of the whole text, 0 to 1.
+    pub confidence: f64,
+    /// Other texts with their probabilities, best first.
+    pub alternatives: Vec<(String, f64)>,
+    pub first_seen: UtcMicros,
+    pub last_seen: UtcMicros,
+    /// The time of the frame that is kept as evidence.
+    pub best_at: UtcMicros,
+    /// Corners of the plate: top left, top right, bottom right, bottom left.
+    pub quad: [[f32; 2]; 4],
+    /// x1, y1, x2, y2.
+    pub bbox: [f32; 4],
+    pub frame_width: u32,
+    pub frame_height: u32,
+    /// `approaching`, `leaving`, or nothing where the track is too short to tell.
+    pub direction: Option<String>,
+    /// Frames in which the plate was read.
+    pub reads: u32,
+    /// Read in one frame only, so nothing was fused.
+    pub single: bool,
+    pub crop: Option<ObjectRef>,
+    pub frame: Option<ObjectRef>,
+    pub clip: Option<ObjectRef>,
+    /// Why there will be no clip.
+    pub clip_unavailable: Option<String>,
+    /// Per character: the probabilities behind the text, as the reader gave them.
+    pub slots: serde_json::Value,
+}
+
+// The alternatives are plates too, so a derived Debug would leak them (T2).
+impl fmt::Debug for DetectionRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetectionRow")
+            .field("id", &self.id)
+            .field("camera", &self.camera)
+            .field("plate", &self.plate)
+            .field("best_at", &self.best_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Recorded video around a passage, as one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredClip {
+    pub object: ObjectRef,
+    pub stream: Stream,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+}
+
+/// What became of the clip of a detection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClipOutcome {
+    Stored(StoredClip),
+    /// There will be none, and why.
+    Unavailable(String),
+}
+
+/// Newest first. Absent fields do not filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetectionQuery {
+    /// Any part of the plate, of an alternative reading or of the same vehicle's plate in the other Brazilian
+    /// layout; case and separators do not matter.
+    pub text: Option<String>,
+    pub camera: Option<CameraId>,
+    pub from: Option<UtcMicros>,
+    /// Exclusive.
+    pub to: Option<UtcMicros>,
+    /// Only what is older than this detection: the cursor of the next page.
+    pub before: Option<DetectionId>,
+    /// At most [`DetectionQuery::MAX_LIMIT`]; 0 means 50.
+    pub limit: usize,
+}
+
+impl DetectionQuery {
+    pub const MAX_LIMIT: usize = 1000;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    pub id: Uuid,
+    pub name: String,
+    /// PHC string.
+    #[serde(skip_serializing, default)]
+    pub password_hash: String,
+    pub role: String,
+    pub created_at: UtcMicros,
+    pub disabled: bool,
+}
+
+/// A refresh token, known by its hash only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    pub token_hash: String,
+    /// The login that this token and the ones before it come from.
+    pub family: Uuid,
+    pub user_id: Uuid,
+    pub created_at: UtcMicros,
+    pub expires_at: UtcMicros,
+    /// When it was exchanged for the next one; showing it again is theft.
+    pub spent_at: Option<UtcMicros>,
+    /// Address and browser, for the list of sessions.
+    pub client: String,
+}
+
+/// What somebody did, before it has its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub actor: String,
+    pub action: String,
+    pub subject: String,
+    pub detail: serde_json::Value,
+    pub remote: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditRow {
+    pub seq: i64,
+    pub at: UtcMicros,
+    pub actor: String,
+    pub action: String,
+    pub subject: String,
+    pub detail: serde_json::Value,
+    pub remote: String,
+    pub hash: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl FromStr for Severity {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        match text {
+            "info" => Ok(Self::Info),
+            "warning" => Ok(Self::Warning),
+            "critical" => Ok(Self::Critical),
+            _ => Err(StoreError::invalid(format!("severity `{text}`"), "use info, warning or critical")),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRow {
+    pub id: Uuid,
+    pub at: UtcMicros,
+    /// For example `watchlist` or `camera-stalled`.
+    pub kind: String,
+    pub severity: Severity,
+    pub camera: Option<CameraId>,
+    pub detection: Option<DetectionId>,
+    pub title: String,
+    pub detail: serde_json::Value,
+    pub acknowledged_at: Option<UtcMicros>,
+    pub acknowledged_by: Option<String>,
+}
+
+/// A plate somebody looks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchRow {
+    pub id: Uuid,
+    pub plate: Plate,
+    pub note: String,
+    pub severity: Severity,
+    pub created_at: UtcMicros,
+    pub created_by: String,
+}
