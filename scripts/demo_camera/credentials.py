@@ -127,7 +127,8 @@ class Guard:
         right = hmac.compare_digest(want, fields.get("response", "").lower())
         if not right or fields["username"] != self.user:
             return self._verdict(False)
-        if time.monotonic() - int(stamp.partition('.')[0]) > NONCE_LIFE_S or not self._count_is_new(nonce, fields.get("nc")):
+        age_s = time.monotonic() - int(stamp.partition(".")[0])
+        if age_s > NONCE_LIFE_S or not self._count_is_new(nonce, fields.get("nc")):
             return "stale"
         return self._verdict(True)
 

@@ -210,8 +210,8 @@ class OnvifService:
             raise self._no_profile(wanted)
         return "".join(
             f"<tr2:Profiles token={quoteattr(p.token)} fixed=\"true\"><tr2:Name>{escape(p.name)}</tr2:Name>"
-            f"<tr2:Configurations>{self._source_configuration('tr2:VideoSource')}{self._encoder2('tr2:VideoEncoder', p)}"
-            f"</tr2:Configurations></tr2:Profiles>"
+            f"<tr2:Configurations>{self._source_configuration('tr2:VideoSource')}"
+            f"{self._encoder2('tr2:VideoEncoder', p)}</tr2:Configurations></tr2:Profiles>"
             for p in chosen
         )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from .audio import write_street_noise
@@ -139,7 +140,7 @@ def _chunks(params: SceneParams) -> list[tuple[int, int]]:
     # More chunks than cores only when the scene is long: each chunk starts an encoder of its own.
     count = max(1, min(os.cpu_count() or 1, gops))
     cuts = [min(params.frames, gops * i // count * params.gop) for i in range(count + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _render_chunk(params: SceneParams, part: Path, number: int, first: int, last: int, progress) -> None:

@@ -69,7 +69,8 @@ class WebServer:
             listener.bind((self._bind, port))
         except OSError as error:
             listener.close()
-            raise WebError(f"HTTP: cannot listen on {self._bind}:{port}: {error.strerror}; choose another port") from error
+            message = f"HTTP: cannot listen on {self._bind}:{port}: {error.strerror}; choose another port"
+            raise WebError(message) from error
         listener.listen(64)
         listener.setblocking(False)
         return listener
@@ -149,7 +150,8 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
-            self.answer(413 if length.isdigit() else 411, b"a request body needs a length, at most 256 KiB\n", "text/plain")
+            status = 413 if length.isdigit() else 411
+            self.answer(status, b"a request body needs a length, at most 256 KiB\n", "text/plain")
             return None
         return self.rfile.read(int(length))
 

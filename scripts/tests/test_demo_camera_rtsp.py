@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from itertools import pairwise
 
 import pytest
 from demo_camera.faults import FaultError, parse_fault
@@ -37,13 +38,14 @@ def test_timestamps_run_on_across_the_loop(camera, transport):
     before = camera.stats()["streams"]["main"]["frames_sent"]
     times = pts(packets(camera.rtsp(), 6, transport))
     assert len(times) > 75, "a loop is 60 frames"
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {STEP_90K}
+    # With two streams ffmpeg moves its clock by some microseconds when the first sender report comes.
+    assert all(abs(b - a - STEP_90K) < 90 for a, b in pairwise(times))
     assert camera.stats()["streams"]["main"]["frames_sent"] - before >= len(times)
 
 
 def test_audio_runs_beside_the_video(camera):
     times = pts(packets(camera.rtsp(), 3, stream="a:0"))
-    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(times)}
     assert len(times) > 40 and steps <= {1023, 1024, 1025}
 
 
@@ -112,7 +114,7 @@ def test_faults_at_run_time(start_camera):
 def test_timestamp_faults(start_camera, mode, step_s):
     camera = start_camera("--no-discovery", "--fault", f"timestamps={mode}:1")
     times = pts(packets(camera.rtsp(), 5, count=50))
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(times)]
     jumps = [step for step in steps if step != STEP_90K]
     # RTP time has 32 bits; which way a client unwraps such a step is its own business.
     assert len(jumps) == 1 and abs((jumps[0] - step_s * 90000 + 2**31) % 2**32 - 2**31) < 90000
