@@ -3,7 +3,7 @@
 import numpy as np
 
 from .canvas import RGB, Canvas
-from .geometry import Blank, Color
+from .geometry import Blank, Color, Row
 
 BAND_BLUE = (14, 56, 142)
 STATES = "AC AL AM AP BA CE DF ES GO MA MG MS MT PA PB PE PI PR RJ RN RO RR RS SC SE SP TO".split()
@@ -44,6 +44,46 @@ def border_and_screws(canvas: Canvas, blank: Blank, paint: Color, layout: str, r
             tone = int(rng.integers(30, 180))
             canvas.circle(x, y, 4.2, (tone, tone, tone))
             canvas.circle(x - 0.8, y - 0.8, 1.6, (min(255, tone + 60),) * 3)
+
+
+def emblem(canvas: Canvas, x: float, row: Row, width: float, layout: str, rng: np.random.Generator) -> None:
+    """What stands between two groups: round inspection seals, a crest with or without a dash, an American sticker."""
+    center, middle = x + width / 2, row.top + row.height / 2
+    hue = tuple(int(v) for v in rng.integers(20, 235, 3))
+    kind = rng.random()
+    if layout == "us" and kind < 0.7:
+        half = width * rng.uniform(0.3, 0.55)
+        canvas.rect(center - half, middle - 1.3 * half, 2 * half, 2.6 * half, hue)
+        canvas.rect(center - 0.5 * half, middle - 0.6 * half, half, half, _shade(hue, 0.6))
+    elif kind < 0.5:
+        radius = width * rng.uniform(0.32, 0.55)
+        if rng.random() < 0.7:
+            canvas.circle(center, middle - 1.15 * radius, radius, hue)
+            canvas.circle(center, middle - 1.15 * radius, 0.5 * radius, _shade(hue, 1.4))
+        hue = tuple(int(v) for v in rng.integers(60, 220, 3))
+        canvas.circle(center, middle + 1.15 * radius, radius, hue)
+        canvas.circle(center, middle + 1.15 * radius, 0.5 * radius, _shade(hue, 0.7))
+    else:
+        half, top = width * 0.45, middle - row.height * rng.uniform(0.0, 0.32)
+        height = row.height * rng.uniform(0.28, 0.42)
+        points = [(-half, 0), (half, 0), (half, 0.6 * height), (0, height), (-half, 0.6 * height)]
+        canvas.polygon([(center + px, top + py) for px, py in points], hue)
+        canvas.polygon([(center + 0.5 * px, top + 0.15 * height + 0.5 * py) for px, py in points], _shade(hue, 1.5))
+
+
+def dealer_frame(canvas: Canvas, blank: Blank, rng: np.random.Generator) -> None:
+    """A frame that hides the rim, broader above and below, with a dealer's or a team's name on it."""
+    tone = tuple(int(v) for v in rng.integers(0, 255, 3)) if rng.random() < 0.3 else (int(rng.integers(8, 230)),) * 3
+    ink = (235, 235, 235) if sum(tone) < 380 else (20, 20, 24)
+    top, bottom, side = rng.uniform(8, 22), rng.uniform(10, 24), rng.uniform(3, 9)
+    canvas.rect(0, 0, blank.width, top, tone)
+    canvas.rect(0, blank.height - bottom, blank.width, bottom, tone)
+    canvas.rect(0, 0, side, blank.height, tone)
+    canvas.rect(blank.width - side, 0, side, blank.height, tone)
+    for y, height in ((1.5, top), (blank.height - bottom + 1.5, bottom)):
+        if rng.random() < 0.7:
+            line = f"{_word(US_WORDS, rng)} {_word(US_WORDS, rng)}"
+            canvas.text(line, "die", 15, blank.width / 2, y, max(4.0, height - 4), ink)
 
 
 def _city_strip(canvas: Canvas, blank: Blank, paint: Color, rng: np.random.Generator) -> None:
@@ -110,10 +150,6 @@ def _euro(canvas: Canvas, blank: Blank, rng: np.random.Generator) -> None:
         canvas.text(country, "road", 16, 22, blank.height * 0.66, 20 if len(country) < 3 else 14, (240, 240, 240))
     if len(blank.rows) == 1 and rng.random() < 0.25:
         canvas.rect(blank.width - 43, 0, 43, blank.height, (24, 66, 156))
-    if rng.random() < 0.3:
-        x = blank.left + (blank.right - blank.left) * rng.uniform(0.3, 0.5)
-        for y in (0.34, 0.66):
-            canvas.circle(x, blank.height * y, 9, tuple(int(v) for v in rng.integers(90, 230, 3)))
 
 
 def _american(canvas: Canvas, blank: Blank, paint: Color, rng: np.random.Generator) -> None:

@@ -155,6 +155,13 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         "LL AAANN",
     ),
     "us": (
+        "LLN LNL",
+        "LLN LNL",
+        "LNN NNNN",
+        "LLL LNN",
+        "LNNNNNN",
+        "NLL NNN",
+        "LLN NNN",
         "NLLLNNN",
         "LLL NNNN",
         "LLLNNNN",
@@ -189,6 +196,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     ),
 }
 MAX_TEXT = 9
+# What stands between the groups; `|` is a seal, a crest or a sticker.
+MARKS = (" ", " ", " ", "-", ".", "|", "|", "|")
 
 
 def random_pattern(layout: str, rng: np.random.Generator) -> str:
@@ -215,7 +224,7 @@ def _grouped(text: str, layout: str, rng: np.random.Generator) -> str:
     """Gaps where the text's kind of character fits a pattern of the layout, or else anywhere."""
     kinds = "".join("N" if c.isdigit() else "L" for c in text)
     fitting = [p for p in PATTERNS[layout] if p.replace(" ", "").replace("A", "L") == kinds.replace("A", "L")]
-    mark = str(rng.choice([" ", " ", " ", "-", "."]))
+    mark = MARKS[rng.integers(len(MARKS))]
     if fitting:
         out, rest = [], list(text)
         for kind in fitting[rng.integers(len(fitting))]:

@@ -71,6 +71,8 @@ def render_plate(
     for row, line in zip(blank.rows, text_rows(text, blank, layout, rng), strict=True):
         boxes += _draw_row(canvas, blank, row, line, paint, layout, rng)
     furniture.border_and_screws(canvas, blank, paint, layout, rng)
+    if layout == "us" and rng.random() < 0.35:
+        furniture.dealer_frame(canvas, blank, rng)
     rgb = canvas.finish()
     _wear(rgb, wear, rng)
     scale_x, scale_y = rgb.shape[1] / blank.width, rgb.shape[0] / blank.height
@@ -99,15 +101,17 @@ def _draw_row(
     total = sum(widths) + 2 * sum(pad) + gap * (len(line) - 1)
     squeeze = min(1.0, (blank.right - blank.left) / total)
     if loose:
-        squeeze *= rng.uniform(0.86, 1.0)
+        squeeze *= rng.uniform(0.78, 1.0)
     slack = blank.right - blank.left - total * squeeze
     x = blank.left + slack * (rng.uniform(0.3, 0.7) if loose else rng.uniform(0.45, 0.55))
     boxes = []
     for char, width, side in zip(line, widths, pad, strict=True):
         x += side * squeeze
-        if char != " ":
+        if char == "|":
+            furniture.emblem(canvas, x, row, width * squeeze, layout, rng)
+        elif char != " ":
             canvas.glyph(blank.face, char, stroke, x, row.top, width * squeeze, row.height, paint.text)
-        if char not in " -.":
+        if char not in " -.|":
             boxes.append([x, row.top, x + width * squeeze, row.top + row.height])
         x += (width + side + gap) * squeeze
     return boxes
