@@ -1,1 +1,40 @@
-//! media
+//! Layer 2: the only user of FFmpeg. Camera packets become CMAF fragments without a re-encode, pictures for the plate
+//! reader are decoded on request, and JPEG/PNG images are read and written. The unsafe code of the daemon is here.
+//!
+//! Read in the order of a packet: `input` (RTSP) -> `access_unit` -> `timeline` -> `muxer` -> [`Fragment`], and beside
+//! it `decode` -> [`FrameSlot`]. `pipe` joins them for one stream.
+
+mod access_unit;
+mod audio;
+mod av;
+mod codec;
+mod decode;
+mod error;
+pub mod fmp4;
+mod fragment;
+mod frame;
+mod image;
+mod input;
+pub mod jpeg;
+mod muxer;
+mod pipe;
+mod scale;
+mod sink;
+mod slot;
+mod timeline;
+mod url;
+mod wall;
+
+pub use audio::AudioConfig;
+pub use codec::{VideoCodec, VideoConfig};
+pub use decode::{DecoderChoice, DecoderWorker, Picture};
+pub use error::MediaError;
+pub use fragment::{Fragment, InitSegment, StreamKind};
+pub use frame::{DecodedFrame, LumaPlane};
+pub use image::RgbImage;
+pub use input::{Input, OpenOptions, Packet};
+pub use pipe::{PipeCounts, PipeOutput, StreamPipe};
+pub use sink::{FragmentSink, FragmentSinks};
+pub use slot::{FrameSlot, Wanted};
+pub use url::{place, stream_url};
+pub use wall::Arrival;

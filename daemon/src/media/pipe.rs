@@ -1,0 +1,265 @@
+//! Pure. One stream over all its connections: pieces in, fragments and pictures out.
+
+use std::sync::Arc;
+
+use super::access_unit::{AccessUnit, Assembler, nal_units, sized_units};
+use super::audio::{AudioParams, AudioTrack};
+use super::codec::{VideoCodec, VideoConfig};
+use super::decode::Picture;
+use super::fmp4::{Sample, init_segment};
+use super::fragment::{Fragment, InitSegment, StreamKind};
+use super::input::VideoParams;
+use super::muxer::{Muxer, VideoSample};
+use super::timeline::{Stamp, Timeline, VIDEO_HZ};
+use super::wall::{Arrival, WallClock};
+use crate::base::ids::CameraId;
+use crate::base::time::UtcMicros;
+
+/// Takes what a stream becomes.
+pub trait PipeOutput {
+    fn fragment(&mut self, fragment: Arc<Fragment>);
+    fn picture(&mut self, picture: Picture);
+    /// Whether parts shorter than a group of pictures are waited for.
+    fn wants_parts(&self) -> bool;
+}
+
+/// What went through, over all connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipeCounts {
+    pub frames: u64,
+    pub bytes: u64,
+    /// Frames before the first key frame of a connection, or damaged.
+    pub unusable_frames: u64,
+    /// Timestamps that could not be true.
+    pub time_anomalies: u64,
+}
+
+/// A frame whose place is known and whose duration is not.
+struct Held {
+    unit: AccessUnit,
+    stamp: Stamp,
+    arrival: Arrival,
+}
+
+/// See the module.
+pub struct StreamPipe {
+    muxer: Muxer,
+    timeline: Timeline,
+    wall: WallClock,
+    assembler: Assembler,
+    codec: VideoCodec,
+    clock_hz: i64,
+    audio: Option<AudioTrack>,
+    config: Option<Arc<VideoConfig>>,
+    /// The picture being put together: when it began and, once that can be known, its place.
+    begun: Option<(Arrival, Option<Stamp>)>,
+    held: Option<Held>,
+    /// A key frame came on this connection.
+    running: bool,
+    gap: Option<Arc<str>>,
+    /// What the camera's clock is ahead of the box's, for recordings dated by the camera.
+    pub camera_offset_us: i64,
+    pub counts: PipeCounts,
+}
+
+impl StreamPipe {
+    /// `not_before`: where the recording of an earlier run ended.
+    pub fn new(camera: CameraId, stream: StreamKind, part_us: i64, not_before: Option<UtcMicros>) -> Self {
+        Self {
+            muxer: Muxer::new(camera, stream, part_us.saturating_mul(9) / 100),
+            timeline: Timeline::default(),
+            wall: WallClock::new(not_before),
+            assembler: Assembler::new(VideoCodec::H264),
+            codec: VideoCodec::H264,
+            clock_hz: VIDEO_HZ,
+            audio: None,
+            config: None,
+            begun: None,
+            held: None,
+            running: false,
+            gap: None,
+            camera_offset_us: 0,
+            counts: PipeCounts::default(),
+        }
+    }
+
+    pub fn config(&self) -> Option<&Arc<VideoConfig>> {
+        self.config.as_ref()
+    }
+
+    pub fn init(&self) -> Option<&Arc<InitSegment>> {
+        self.muxer.init()
+    }
+
+    /// Frames per second as the timeline has learned them.
+    pub fn frame_rate(&self) -> f64 {
+        VIDEO_HZ as f64 / self.timeline.frame_ticks() as f64
+    }
+
+    /// A connection begins; `gap` says why there was none before it. An audio track that cannot be recorded is left
+    /// out with the reason returned.
+    pub fn connect(
+        &mut self,
+        video: &VideoParams,
+        audio: Option<&AudioParams>,
+        gap: Option<Arc<str>>,
+    ) -> Option<String> {
+        self.codec = video.codec;
+        self.clock_hz = video.clock_hz;
+        self.assembler = Assembler::new(video.codec);
+        self.begun = None;
+        self.held = None;
+        self.running = false;
+        self.timeline.reconnect();
+        self.wall.reconnect();
+        self.gap = gap;
+        let mut refused = None;
+        match (audio, &mut self.audio) {
+            (Some(params), Some(track)) if track.fits(params) => track.reconnect(),
+            (Some(params), slot) => match AudioTrack::open(params) {
+                Ok(track) => *slot = Some(track),
+                Err(error) => {
+                    *slot = None;
+                    refused = Some(error.to_string());
+                }
+            },
+            (None, slot) => *slot = None,
+        }
+        // The description's parameter sets tell the order of frames before the first of them comes.
+        let described = VideoConfig::from_nals(video.codec, nal_units(&video.parameter_sets));
+        self.config = None;
+        if let Some(config) = described {
+            self.timeline.set_reorder(config.reorder);
+            self.assembler.frames_only = config.frames_only;
+            self.config = Some(Arc::new(config));
+        }
+        refused
+    }
+
+    pub fn push_video(&mut self, piece: &[u8], raw_pts: Option<i64>, arrival: Arrival, out: &mut impl PipeOutput) {
+        self.counts.bytes += piece.len() as u64;
+        if self.assembler.begins_picture(piece, raw_pts) {
+            self.finish_picture(out);
+            // Until the stream is known, places wait for the parameter sets that come with the picture.
+            let stamp = self.running.then(|| self.place(raw_pts, arrival));
+            if let Some(stamp) = stamp {
+                self.release(stamp.dts, out);
+            }
+            self.begun = Some((arrival, stamp));
+        }
+        self.assembler.push(piece, raw_pts);
+    }
+
+    pub fn push_audio(&mut self, data: &[u8], raw_pts: Option<i64>, arrival: Arrival) {
+        let (Some(audio), true, Some(held)) = (&mut self.audio, self.running, &self.held) else { return };
+        let since = (arrival.steady_us - held.arrival.steady_us).max(0);
+        let video_now = held.stamp.dts + since.saturating_mul(9) / 100;
+        match audio.push(data, raw_pts, video_now) {
+            Ok(samples) => self.muxer.push_audio(samples),
+            // Sound that cannot be encoded must not cost the picture.
+            Err(_) => audio.dropped += 1,
+        }
+    }
+
+    /// The connection ended: gives out what is complete.
+    pub fn disconnect(&mut self, out: &mut impl PipeOutput) {
+        self.finish_picture(out);
+        let after = self.held.as_ref().map(|held| held.stamp.dts + self.timeline.frame_ticks());
+        if let Some(after) = after {
+            self.release(after, out);
+        }
+        if let Some(fragment) = self.muxer.cut(true, None) {
+            out.fragment(fragment);
+        }
+        self.running = false;
+        self.counts.time_anomalies = self.timeline.anomalies;
+    }
+
+    fn place(&mut self, raw_pts: Option<i64>, arrival: Arrival) -> Stamp {
+        let ticks = raw_pts.map(|raw| (i128::from(raw) * i128::from(VIDEO_HZ) / i128::from(self.clock_hz)) as i64);
+        self.timeline.place(ticks, arrival.steady_us)
+    }
+
+    /// The picture under way is complete.
+    fn finish_picture(&mut self, out: &mut impl PipeOutput) {
+        let Some((arrival, stamp)) = self.begun.take() else { return };
+        let Some(unit) = self.assembler.take() else {
+            self.counts.unusable_frames += 1;
+            return;
+        };
+        if unit.key {
+            self.adopt_config(&unit, out);
+        }
+        let usable = self.config.is_some() && (self.running || unit.key);
+        if !usable {
+            self.counts.unusable_frames += 1;
+            return;
+        }
+        if unit.disposable {
+            self.timeline.was_disposable();
+        }
+        self.running = true;
+        let stamp = stamp.unwrap_or_else(|| self.place(unit.raw_pts, arrival));
+        self.release(stamp.dts, out);
+        self.held = Some(Held { unit, stamp, arrival });
+    }
+
+    /// Parameter sets that change begin a new initialization segment.
+    fn adopt_config(&mut self, unit: &AccessUnit, out: &mut impl PipeOutput) {
+        let fits = match (&self.config, self.codec) {
+            (Some(config), VideoCodec::Mjpeg) => {
+                VideoConfig::from_jpeg(&unit.data).is_none_or(|found| found == **config)
+            }
+            (Some(config), _) => config.still_fits(sized_units(&unit.data)),
+            (None, _) => false,
+        };
+        if !fits {
+            let found = match self.codec {
+                VideoCodec::Mjpeg => VideoConfig::from_jpeg(&unit.data),
+                codec => VideoConfig::from_nals(codec, sized_units(&unit.data)),
+            };
+            if let Some(config) = found {
+                self.timeline.set_reorder(config.reorder);
+                self.assembler.frames_only = config.frames_only;
+                self.config = Some(Arc::new(config));
+            }
+        }
+        let Some(config) = self.config.clone() else { return };
+        let init = init_segment(&config, self.audio.as_ref().map(|audio| &audio.config));
+        if self.muxer.init().is_none_or(|old| old.id != init.id) {
+            // The frame before the key frame still belongs to the old segment.
+            let after = self.held.as_ref().map(|held| held.stamp.dts + self.timeline.frame_ticks());
+            if let Some(after) = after {
+                self.release(after, out);
+            }
+            if let Some(fragment) = self.muxer.set_init(init) {
+                out.fragment(fragment);
+            }
+        }
+    }
+
+    /// The frame that follows the held one is decoded at `next_dts`: the held one has its duration.
+    fn release(&mut self, next_dts: i64, out: &mut impl PipeOutput) {
+        let Some(Held { unit, stamp, arrival }) = self.held.take() else { return };
+        let Some(config) = self.config.clone() else { return };
+        let date = self.wall.date(stamp.dts * 100 / 9, unit.key, arrival, self.camera_offset_us);
+        // Dates are of decode order; what reordering delays every frame by is the same for all.
+        let delay = self.timeline.reorder() as i64 * self.timeline.frame_ticks();
+        let shown = date.add_micros((stamp.pts - stamp.dts - delay) * 100 / 9);
+        let sample = Sample {
+            data: unit.data.clone(),
+            dts: stamp.dts,
+            duration: u32::try_from(next_dts - stamp.dts).unwrap_or(1).max(1),
+            offset: u32::try_from(stamp.pts - stamp.dts).unwrap_or(0),
+            key: unit.key,
+        };
+        self.counts.frames += 1;
+        self.counts.time_anomalies = self.timeline.anomalies;
+        let gap = if unit.key { self.gap.take() } else { None };
+        let parts = out.wants_parts();
+        for fragment in self.muxer.push(VideoSample { sample, wall: date, gap }, parts).into_iter().flatten() {
+            out.fragment(fragment);
+        }
+        out.picture(Picture { data: unit.data, key: unit.key, time: shown, config });
+    }
+}

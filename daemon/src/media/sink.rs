@@ -1,0 +1,18 @@
+//! Where fragments go. Recorder and live hub implement this one narrow trait, so that cameras know neither.
+
+use std::sync::Arc;
+
+use super::fragment::Fragment;
+
+/// Takes fragments from a camera's thread. Must not block: what cannot be queued is dropped and counted by the sink.
+pub trait FragmentSink: Send + Sync {
+    fn push(&self, fragment: &Arc<Fragment>);
+
+    /// Whether somebody waits for parts shorter than a group of pictures.
+    fn wants_parts(&self) -> bool {
+        false
+    }
+}
+
+/// Everybody who gets the fragments of one stream.
+pub type FragmentSinks = Vec<Arc<dyn FragmentSink>>;
