@@ -1,1 +1,1 @@
-//! camera
+//! Layer 3: one supervised pipeline per camera.

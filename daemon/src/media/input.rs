@@ -3,6 +3,7 @@
 
 use std::ffi::{CString, c_int, c_void};
 use std::io::ErrorKind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use super::audio::{AudioCodec, AudioParams};
 use super::av::{self, AvPacket, Options};
 use super::codec::VideoCodec;
 use super::error::MediaError;
+use super::wall::Arrival;
 use crate::base::tasks::CancellationToken;
+use crate::base::time::UtcMicros;
 use crate::config::Transport;
 
 /// How to connect.
@@ -34,6 +37,7 @@ pub struct Packet {
     pub track: Track,
     /// In ticks of the track's clock.
     pub pts: Option<i64>,
+    pub arrival: Arrival,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +233,7 @@ impl Input {
         } else {
             Track::Other
         };
-        Ok(Packet { pts: inner.pts(), inner, track })
+        Ok(Packet { pts: inner.pts(), inner, track, arrival: arrival_now() })
     }
 
     /// Takes a packet back, so that its shell is used again.
@@ -260,6 +264,13 @@ impl Drop for Input {
         // SAFETY: the context is open, freed once, and the callback's box is still alive.
         unsafe { ffi::avformat_close_input(&raw mut self.context) }
     }
+}
+
+/// The steady clock counts from the first packet of the process, so that it goes on over reconnections.
+fn arrival_now() -> Arrival {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    let steady_us = EPOCH.get_or_init(Instant::now).elapsed().as_micros();
+    Arrival { utc: UtcMicros::now(), steady_us: i64::try_from(steady_us).unwrap_or(i64::MAX) }
 }
 
 fn open_error(code: c_int, place: String, interrupt: &Interrupt, timeout: Duration) -> MediaError {

@@ -32,7 +32,7 @@ pub use error::MediaError;
 pub use fragment::{Fragment, InitSegment, StreamKind};
 pub use frame::{DecodedFrame, LumaPlane};
 pub use image::RgbImage;
-pub use input::{Input, OpenOptions, Packet};
+pub use input::{Input, OpenOptions, Packet, Track};
 pub use pipe::{PipeCounts, PipeOutput, StreamPipe};
 pub use sink::{FragmentSink, FragmentSinks};
 pub use slot::{FrameSlot, Wanted};

@@ -1,4 +1,4 @@
-//! Pure. One stream over all its connections: pieces in, fragments and pictures out.
+//! One stream over all its connections: pieces in, fragments and pictures out.
 
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! Pure. Dates the stream's timeline with the wall clock: small errors are slewed away, a jump forward happens only at
 //! a key frame, and nothing ever goes backwards (R3), also when NTP sets the clock of the box.
 
-use std::time::Instant;
-
 use crate::base::time::UtcMicros;
 
 /// When a frame arrived, on both clocks.
@@ -11,12 +9,6 @@ pub struct Arrival {
     pub utc: UtcMicros,
     /// Microseconds on a clock that is never set.
     pub steady_us: i64,
-}
-
-impl Arrival {
-    pub fn now(epoch: Instant) -> Self {
-        Self { utc: UtcMicros::now(), steady_us: i64::try_from(epoch.elapsed().as_micros()).unwrap_or(i64::MAX) }
-    }
 }
 
 /// A wall clock that is ahead by more than this is followed at once, at the next key frame.

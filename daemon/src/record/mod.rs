@@ -1,1 +1,1 @@
-//! record
+//! Layer 3: recordings. What `docs/recording.md` promises is kept here.
