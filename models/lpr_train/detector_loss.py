@@ -109,7 +109,8 @@ def detector_loss(maps: list[Tensor], targets: Targets, weights: dict[str, float
         )
         parts["rows"] = (weight * known * rows_bce).sum() / total
     score = score_logit.sigmoid().detach()
-    focal = torch.where(quality > 0, quality, 0.75 * score.pow(2))
+    # Background counts by its score, not the usual square: else lettering and windows stay hot in a short training.
+    focal = torch.where(quality > 0, quality, score)
     if len(targets.ignore_image):
         inside = (cells[None, :, :2] > targets.ignore[:, None, :2]) & (cells[None, :, :2] < targets.ignore[:, None, 2:])
         hit = torch.zeros_like(score).index_add_(0, targets.ignore_image, inside.all(-1).float())

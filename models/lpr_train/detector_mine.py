@@ -18,7 +18,7 @@ from .pipeline import Candidate, PlateDetector, iou, session
 
 AGREE_IOU = 0.72
 AGREE_SCORE = 0.3
-HARD_SCORE = 0.25
+HARD_SCORE = 0.4
 HARD_WEIGHT = 12.0
 
 
