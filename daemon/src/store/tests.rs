@@ -26,7 +26,7 @@ fn passage(plate: &str, at: i64) -> DetectionRow {
         layout: "br-mercosul".to_owned(),
         confidence: 0.98,
         alternatives: vec![("XYZ9Z99".to_owned(), 0.01)],
-        first_seen: UtcMicros(at - 10),
+        first_seen: UtcMicros((at - 10).max(0)),
         last_seen: UtcMicros(at + 10),
         best_at: UtcMicros(at),
         quad: [[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0]],
