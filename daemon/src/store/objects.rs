@@ -68,21 +68,25 @@ impl Store {
         self.read("read an object row", move |c| get(c, &sha256)).await
     }
 
-    /// Objects that records wait for, in the order of the lanes (invariants S1, S4).
+    /// Objects that records wait for: first those that hold up the chain, then in the order of the lanes (S1, S4).
     pub async fn objects_to_upload(&self, limit: usize) -> Result<Vec<ObjectRef>, StoreError> {
         self.read("list objects to upload", move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT o.sha256, o.bytes, o.content_type, o.bucket
-                 FROM outbox b JOIN outbox_objects x ON x.outbox_id = b.id JOIN objects o ON o.sha256 = x.sha256
-                 WHERE b.seq IS NULL AND b.missing > 0 AND o.uploaded_at IS NULL AND o.lost IS NULL
-                 ORDER BY b.lane, b.id LIMIT ?1",
-            )?;
-            let rows = statement.query_map([limit as i64], read)?;
             let mut objects: Vec<ObjectRef> = Vec::new();
-            for object in rows {
-                let object = object?;
-                if !objects.contains(&object) {
-                    objects.push(object);
+            let held = ("b.seq IS NOT NULL AND b.missing > 0", "b.seq");
+            let waiting = ("b.seq IS NULL AND b.missing > 0", "b.lane, b.id");
+            for (filter, order) in [held, waiting] {
+                let mut statement = c.prepare_cached(&format!(
+                    "SELECT o.sha256, o.bytes, o.content_type, o.bucket
+                     FROM outbox b CROSS JOIN outbox_objects x ON x.outbox_id = b.id
+                        CROSS JOIN objects o ON o.sha256 = x.sha256
+                     WHERE {filter} AND o.uploaded_at IS NULL AND o.lost IS NULL
+                     ORDER BY {order} LIMIT ?1"
+                ))?;
+                for object in statement.query_map([limit as i64], read)? {
+                    let object = object?;
+                    if objects.len() < limit && !objects.contains(&object) {
+                        objects.push(object);
+                    }
                 }
             }
             Ok(objects)
@@ -105,8 +109,8 @@ impl Store {
         .await
     }
 
-    /// The object store says that it does not have these bytes after all: upload again. Records that are numbered
-    /// already keep their number and are sent again after it.
+    /// The object store says that it does not have these bytes after all: upload again. A record that has its number
+    /// keeps it, and the chain is sent again from it on when the upload is done.
     pub async fn mark_not_uploaded(&self, sha256: &str) -> Result<Option<ObjectRef>, StoreError> {
         let sha256 = sha256.to_owned();
         self.write("mark an object as not uploaded", move |tx| {
@@ -177,13 +181,13 @@ impl Store {
     }
 }
 
-/// Counts again what the unnumbered records that name this object still wait for.
+/// Counts again what the records that name this object still wait for.
 fn recount(c: &Connection, sha256: &str) -> Result<(), StoreError> {
     c.prepare_cached(
         "UPDATE outbox SET missing =
             (SELECT count(*) FROM outbox_objects x JOIN objects o ON o.sha256 = x.sha256
              WHERE x.outbox_id = outbox.id AND o.uploaded_at IS NULL AND o.lost IS NULL)
-         WHERE seq IS NULL AND id IN (SELECT outbox_id FROM outbox_objects WHERE sha256 = ?1)",
+         WHERE id IN (SELECT outbox_id FROM outbox_objects WHERE sha256 = ?1)",
     )?
     .execute([sha256])?;
     Ok(())

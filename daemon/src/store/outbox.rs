@@ -1,7 +1,7 @@
 //! Records on their way to the centre. A record gets its number when it first joins a batch, in the order of the
 //! lanes and only when its objects are up, so an alert overtakes any backlog and the chain stays gapless (S1, S2, S4).
 
-use gtv_protocol::body::Body;
+use gtv_protocol::body::{Body, Tombstone};
 use gtv_protocol::{Draft, Hash, Position, Record, UnavailableObject};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -72,25 +72,13 @@ impl Store {
     }
 
     pub async fn outbox_status(&self, box_id: BoxId) -> Result<OutboxStatus, StoreError> {
-        self.write("read the state of delivery", move |tx| {
-            let chain = Chain::load(tx, box_id)?;
-            let mut waiting = [0; 3];
-            let mut blocked = 0;
-            let mut statement =
-                tx.prepare_cached("SELECT lane, missing > 0, count(*) FROM outbox WHERE seq IS NULL GROUP BY 1, 2")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let count = unsigned(row, 2)?;
-                if let Some(lane) = waiting.get_mut(usize::from(row.get::<_, u8>(0)?)) {
-                    *lane += count;
-                }
-                if row.get(1)? {
-                    blocked += count;
-                }
-            }
-            Ok(OutboxStatus { last: chain.last, acked_seq: chain.acked_seq, waiting, blocked })
-        })
-        .await
+        let found = self.read("read the state of delivery", status).await?;
+        if let Some(status) = found {
+            return Ok(status);
+        }
+        self.write("begin the chain", move |tx| Chain::load_or_begin(tx, box_id).map(|_| ())).await?;
+        let begun = self.read("read the state of delivery", status).await?;
+        begun.ok_or_else(|| StoreError::not_found("the chain"))
     }
 
     /// The records after `after`, at most `max_records` of about `max_bytes` together; numbers waiting ones as needed.
@@ -107,7 +95,7 @@ impl Store {
     /// The centre has committed everything up to `seq`. Returns how many records that newly confirms.
     pub async fn ack(&self, box_id: BoxId, epoch: i64, seq: u64) -> Result<u64, StoreError> {
         self.write("note an acknowledgement", move |tx| {
-            let chain = Chain::load(tx, box_id)?;
+            let chain = Chain::load_or_begin(tx, box_id)?;
             if epoch != chain.last.epoch || seq > chain.last.seq {
                 let detail = format!(
                     "acknowledges number {seq} of epoch {epoch}, but the box is at {} of epoch {}",
@@ -127,7 +115,7 @@ impl Store {
     /// The hash of the record with this number, while the box still keeps it (number 0 is the start of the chain).
     pub async fn chain_hash(&self, box_id: BoxId, seq: u64) -> Result<Option<Hash>, StoreError> {
         self.write("look up a link of the chain", move |tx| {
-            let chain = Chain::load(tx, box_id)?;
+            let chain = Chain::load_or_begin(tx, box_id)?;
             if seq == 0 {
                 return Ok(Some(Position::start(box_id.0, chain.last.epoch).hash));
             }
@@ -145,7 +133,7 @@ impl Store {
     /// box no longer keeps all those records, so that only a new epoch can go on.
     pub async fn rewind(&self, box_id: BoxId, seq: u64) -> Result<bool, StoreError> {
         self.write("rewind delivery", move |tx| {
-            let chain = Chain::load(tx, box_id)?;
+            let chain = Chain::load_or_begin(tx, box_id)?;
             let kept: i64 = tx
                 .prepare_cached("SELECT count(*) FROM outbox WHERE seq > ?1")?
                 .query_one([seq as i64], |row| row.get(0))?;
@@ -161,7 +149,7 @@ impl Store {
     /// Begins a new chain. Unacknowledged records move into it, and with `everything` all that is still kept.
     pub async fn begin_epoch(&self, box_id: BoxId, epoch: i64, everything: bool) -> Result<(), StoreError> {
         self.write("begin an epoch", move |tx| {
-            let chain = Chain::load(tx, box_id)?;
+            let chain = Chain::load_or_begin(tx, box_id)?;
             if epoch <= chain.last.epoch {
                 let detail = format!("must be greater than the current one, {}", chain.last.epoch);
                 return Err(StoreError::invalid(format!("epoch {epoch}"), detail));
@@ -173,6 +161,37 @@ impl Store {
             state::set(tx, LAST_SEQ, "0")?;
             state::set(tx, LAST_HASH, &Position::start(box_id.0, epoch).hash.to_string())?;
             state::set(tx, ACKED_SEQ, "0")
+        })
+        .await
+    }
+
+    /// Bounds what may wait while nothing is delivered: beyond `max` the oldest of the last lane go first, counted and
+    /// with a tombstone. Returns how many went.
+    pub async fn bound_outbox(&self, max: u64) -> Result<u64, StoreError> {
+        self.write("bound the outbox", move |tx| {
+            let waiting: i64 =
+                tx.prepare_cached("SELECT count(*) FROM outbox WHERE seq IS NULL")?.query_one([], |row| row.get(0))?;
+            let excess = (waiting as u64).saturating_sub(max);
+            if excess == 0 {
+                return Ok(0);
+            }
+            let mut statement = tx.prepare_cached(
+                "DELETE FROM outbox WHERE id IN
+                 (SELECT id FROM outbox WHERE seq IS NULL AND kind <> 'tombstone' ORDER BY lane DESC, id LIMIT ?1)",
+            )?;
+            let gone = statement.execute([excess as i64])? as u64;
+            let body = Body::Tombstone(Tombstone {
+                what: "records".to_owned(),
+                camera: None,
+                stream: None,
+                start_us: None,
+                end_us: None,
+                bytes: 0,
+                sha256: None,
+                reason: format!("{gone} records went because more than {max} waited for the centre"),
+            });
+            put(tx, Lane::Bulk, &body, &format!("records/{}", UtcMicros::now().0), &[])?;
+            Ok(gone)
         })
         .await
     }
@@ -198,19 +217,45 @@ struct Chain {
 }
 
 impl Chain {
-    fn load(c: &Connection, box_id: BoxId) -> Result<Self, StoreError> {
-        let Some(epoch) = number(c, EPOCH)? else {
-            // An epoch is the time at which its database began, so a box that lost its data starts a later one.
-            let epoch = UtcMicros::now().0.max(1);
-            let start = Position::start(box_id.0, epoch);
-            state::set(c, EPOCH, &epoch.to_string())?;
-            state::set(c, LAST_HASH, &start.hash.to_string())?;
-            return Ok(Self { last: start, acked_seq: 0 });
-        };
+    fn load_or_begin(c: &Connection, box_id: BoxId) -> Result<Self, StoreError> {
+        if let Some(chain) = Self::load(c)? {
+            return Ok(chain);
+        }
+        // An epoch is the time at which its database began, so a box that lost its data starts a later one.
+        let epoch = UtcMicros::now().0.max(1);
+        let start = Position::start(box_id.0, epoch);
+        state::set(c, EPOCH, &epoch.to_string())?;
+        state::set(c, LAST_HASH, &start.hash.to_string())?;
+        Ok(Self { last: start, acked_seq: 0 })
+    }
+
+    fn load(c: &Connection) -> Result<Option<Self>, StoreError> {
+        let Some(epoch) = number(c, EPOCH)? else { return Ok(None) };
         let hash = state::get(c, LAST_HASH)?.unwrap_or_default();
         let last = Position { epoch: epoch as i64, seq: number(c, LAST_SEQ)?.unwrap_or(0), hash: digest(&hash)? };
-        Ok(Self { last, acked_seq: number(c, ACKED_SEQ)?.unwrap_or(0) })
+        Ok(Some(Self { last, acked_seq: number(c, ACKED_SEQ)?.unwrap_or(0) }))
     }
+}
+
+fn status(c: &Connection) -> Result<Option<OutboxStatus>, StoreError> {
+    let Some(chain) = Chain::load(c)? else { return Ok(None) };
+    // Two questions, because each is answered by a partial index alone.
+    let count = |filter: &str| -> Result<[u64; 3], StoreError> {
+        let mut lanes = [0; 3];
+        let mut statement = c.prepare_cached(&format!(
+            "SELECT lane, count(*) FROM outbox WHERE seq IS NULL AND {filter} GROUP BY lane"
+        ))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Some(lane) = lanes.get_mut(usize::from(row.get::<_, u8>(0)?)) {
+                *lane = unsigned(row, 1)?;
+            }
+        }
+        Ok(lanes)
+    };
+    let (ready, blocked) = (count("missing = 0")?, count("missing > 0")?);
+    let waiting = std::array::from_fn(|lane| ready[lane] + blocked[lane]);
+    Ok(Some(OutboxStatus { last: chain.last, acked_seq: chain.acked_seq, waiting, blocked: blocked.iter().sum() }))
 }
 
 pub(super) fn number(c: &Connection, key: &str) -> Result<Option<u64>, StoreError> {
@@ -260,7 +305,7 @@ pub(super) fn put(
     Ok(())
 }
 
-const COLUMNS: &str = "id, kind, thing, objects, body, created_at, seq, prev, hash";
+const COLUMNS: &str = "id, kind, thing, objects, body, created_at, seq, prev, hash, missing";
 
 /// A row of the outbox.
 pub(super) struct OutboxRow {
@@ -271,6 +316,7 @@ pub(super) struct OutboxRow {
     body: String,
     created_at: UtcMicros,
     link: Option<(u64, String, String)>,
+    missing: u64,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
@@ -287,6 +333,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         body: row.get(4)?,
         created_at: row.get(5)?,
         link,
+        missing: unsigned(row, 9)?,
     })
 }
 
@@ -344,7 +391,7 @@ fn next_batch(
     max_records: usize,
     max_bytes: usize,
 ) -> Result<Batch, StoreError> {
-    let chain = Chain::load(c, box_id)?;
+    let chain = Chain::load_or_begin(c, box_id)?;
     let mut batch = Batch::default();
     let mut bytes = 0;
     let fits = |record: &Record, bytes: &mut usize, first: bool| {
@@ -352,6 +399,10 @@ fn next_batch(
         first || *bytes <= max_bytes
     };
     for row in numbered_rows(c, after, max_records)? {
+        if row.missing > 0 {
+            // Its object is being uploaded again; what follows must wait for it, or the chain would have a hole.
+            return with_lost_objects(c, batch);
+        }
         let record = row.numbered(box_id, chain.last.epoch)?;
         if !fits(&record, &mut bytes, batch.records.is_empty()) {
             return with_lost_objects(c, batch);

@@ -1,1 +1,214 @@
-//! sync
+//! Layer 3: delivery to the centre. Objects go to the object store, then their records over one WebSocket, in three
+//! lanes; nothing is forgotten here before the centre has acknowledged it. `docs/sync.md` states the procedure.
+
+mod announce;
+mod error;
+mod objects;
+mod plan;
+mod session;
+mod status;
+mod uplink;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gtv_protocol::RefusalCode;
+use tokio::sync::watch;
+
+pub use error::SyncError;
+pub use status::{Problem, SyncStatus};
+
+use crate::base::backoff::Backoff;
+use crate::base::identity::Identity;
+use crate::base::tasks::{CancellationToken, OnExit, TaskResult, Tasks};
+use crate::config::{CameraConfig, Config, SyncConfig};
+use crate::store::Store;
+use objects::Access;
+use session::{End, Session};
+use status::Reporter;
+use uplink::{Introduction, Link};
+
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// A session that lasted this long was a good one, even if there was nothing to deliver.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+/// About 2 GiB of records: months of a busy box without its centre.
+const OUTBOX_MAX: u64 = 2_000_000;
+
+/// Where delivery stands, for the page, the fleet and the metrics.
+#[derive(Clone, Debug)]
+pub struct SyncHandle {
+    store: Store,
+    status: watch::Receiver<SyncStatus>,
+}
+
+impl SyncHandle {
+    pub fn status(&self) -> watch::Receiver<SyncStatus> {
+        self.status.clone()
+    }
+
+    /// Tells the centre about cameras that are new, changed or gone.
+    pub async fn announce_cameras(&self, cameras: &[CameraConfig]) -> Result<(), SyncError> {
+        announce::cameras(&self.store, cameras).await
+    }
+}
+
+/// Starts delivery as configured; without `sync.url` records only wait. `tasks` is a group of its own, so that a
+/// changed configuration can stop it and start it again.
+pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -> Result<SyncHandle, SyncError> {
+    let sync = config.sync.clone();
+    let enabled = !sync.url.is_empty();
+    let (sender, status) = watch::channel(SyncStatus { enabled, url: sync.url.clone(), ..SyncStatus::default() });
+    let report = Reporter::new(sender);
+    let handle = SyncHandle { store: store.clone(), status };
+    spawn_housekeeping(&store, &identity, &report, tasks);
+    if !enabled {
+        return Ok(handle);
+    }
+    let ca = read_ca(&sync)?;
+    let tls = uplink::tls(ca.as_ref().map(|(path, pem)| (path.as_path(), pem.as_slice())))?;
+    let static_access = Access::from_config(&sync, identity.box_id);
+    let is_static = static_access.is_some();
+    let (access, access_changes) = watch::channel(static_access);
+
+    let uploads_ca = ca.map(|(_, pem)| Arc::new(pem));
+    let (uploads_store, uploads_report, box_id) = (store.clone(), report.clone(), identity.box_id);
+    tasks.spawn("sync-uploads", OnExit::Restart, move |token| {
+        let uploads = uploads::Uploads {
+            store: uploads_store.clone(),
+            box_id,
+            access: access_changes.clone(),
+            ca: uploads_ca.clone(),
+            report: uploads_report.clone(),
+        };
+        uploads.run(token)
+    });
+
+    let enrol_code = Some(sync.enrol_code.expose().to_owned()).filter(|code| !code.is_empty());
+    let uplink = Arc::new(Uplink {
+        introduction: Introduction {
+            name: config.site.name.clone(),
+            prefeitura: config.site.prefeitura.clone(),
+            site: config.site.site.clone(),
+            enrol_code,
+        },
+        cameras: config.cameras.clone(),
+        sync,
+        store,
+        identity,
+        report,
+        access,
+        is_static,
+        tls,
+    });
+    tasks.spawn("sync-uplink", OnExit::Restart, move |token| {
+        let uplink = uplink.clone();
+        async move { uplink.run(token).await }
+    });
+    Ok(handle)
+}
+
+fn read_ca(sync: &SyncConfig) -> Result<Option<(std::path::PathBuf, Vec<u8>)>, SyncError> {
+    let Some(path) = &sync.ca_file else { return Ok(None) };
+    match std::fs::read(path) {
+        Ok(pem) => Ok(Some((path.clone(), pem))),
+        Err(error) => Err(SyncError::CaFile { path: path.display().to_string(), detail: error.to_string() }),
+    }
+}
+
+/// Keeps the outbox bounded and its figures fresh, with and without a centre.
+fn spawn_housekeeping(store: &Store, identity: &Identity, report: &Reporter, tasks: &Tasks) {
+    let (store, box_id, report) = (store.clone(), identity.box_id, report.clone());
+    tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
+        let (store, report) = (store.clone(), report.clone());
+        async move {
+            loop {
+                let gone = store.bound_outbox(OUTBOX_MAX).await?;
+                if gone > 0 {
+                    crate::base::metrics::dropped("outbox", "full", gone);
+                    tracing::error!(records = gone, "records went because too many wait for the centre");
+                }
+                report.outbox(store.outbox_status(box_id).await?);
+                tokio::select! {
+                    () = tokio::time::sleep(HOUSEKEEPING) => {}
+                    () = token.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
+}
+
+struct Uplink {
+    sync: SyncConfig,
+    introduction: Introduction,
+    cameras: Vec<CameraConfig>,
+    store: Store,
+    identity: Identity,
+    report: Reporter,
+    access: watch::Sender<Option<Access>>,
+    is_static: bool,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Uplink {
+    /// Dials, delivers, and dials again with growing, jittered pauses, until the daemon stops.
+    async fn run(&self, token: CancellationToken) -> TaskResult {
+        announce::cameras(&self.store, &self.cameras).await?;
+        let mut attempt = 0;
+        loop {
+            let mut progressed = false;
+            let started = tokio::time::Instant::now();
+            let ended = self.once(&mut progressed, &token).await;
+            if progressed || started.elapsed() > STABLE_AFTER {
+                attempt = 0;
+            }
+            let delay = match &ended {
+                Ok(End::Stopped) => return Ok(()),
+                // A conflict that comes back at once must not become a storm.
+                Ok(End::Reconnect) => RETRY.delay(attempt, 0.0),
+                Err(error) => {
+                    tracing::warn!(%error, attempt, "no delivery to the centre");
+                    let asked = match error {
+                        SyncError::Refused { retry_after_s, .. } => retry_after_s.unwrap_or(0),
+                        _ => 0,
+                    };
+                    RETRY.delay(attempt, rand::random()).max(Duration::from_secs(u64::from(asked.min(3600))))
+                }
+            };
+            attempt = attempt.saturating_add(1);
+            self.report.disconnected(ended.as_ref().err());
+            metrics::counter!("gtv_sync_reconnects_total").increment(1);
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = token.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    async fn once(&self, progressed: &mut bool, token: &CancellationToken) -> Result<End, SyncError> {
+        let session = Session {
+            store: &self.store,
+            identity: &self.identity,
+            report: &self.report,
+            access: &self.access,
+            static_access: self.is_static,
+            batch_records: self.sync.batch_records,
+        };
+        let outbox = self.store.outbox_status(self.identity.box_id).await?;
+        let open = Link::open(&self.sync.url, self.tls.clone(), &self.identity, &self.introduction, outbox);
+        let opened = tokio::select! {
+            opened = open => opened,
+            () = token.cancelled() => return Ok(End::Stopped),
+        };
+        match opened {
+            Ok((link, welcome)) => session.run(link, *welcome, progressed, token).await,
+            Err(SyncError::Refused { code: RefusalCode::EpochBehind, newest_epoch, message, .. }) => {
+                let at_least = newest_epoch.unwrap_or(outbox.last.epoch).saturating_add(1);
+                session.new_epoch(at_least, false, &message).await?;
+                Ok(End::Reconnect)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

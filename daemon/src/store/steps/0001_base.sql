@@ -36,6 +36,8 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_ready ON outbox (lane, id) WHERE seq IS NULL AND missing = 0;
 CREATE INDEX outbox_blocked ON outbox (lane, id) WHERE seq IS NULL AND missing > 0;
+-- Numbered records whose objects the centre could not find: they hold up the chain.
+CREATE INDEX outbox_held ON outbox (seq) WHERE seq IS NOT NULL AND missing > 0;
 CREATE UNIQUE INDEX outbox_numbered ON outbox (seq) WHERE seq IS NOT NULL;
 
 CREATE TABLE outbox_objects (

@@ -1,0 +1,222 @@
+//! Pure. What delivery does next: from where a session goes on, what a rejection asks for, which object is next.
+
+use gtv_protocol::{Hash, Position, RejectCode};
+
+use crate::store::{Bucket, ObjectRef};
+
+/// Where the box stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    pub last: Position,
+    pub acked_seq: u64,
+}
+
+/// How a session goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Send what follows this number.
+    After(u64),
+    /// The centre lost what it had acknowledged: send again what follows this number, if it is still kept.
+    Rewind { after: u64, conflict: String },
+    /// The chains do not fit together: begin a new one and connect again.
+    NewEpoch { at_least: i64, everything: bool, conflict: String },
+}
+
+/// `centre` is the newest position it has of this box; `known` the hash that the box has under that number, if the
+/// epoch is the same and it still keeps the record.
+pub fn resume(local: Local, centre: Option<Position>, known: Option<Hash>) -> Resume {
+    let (last, acked) = (local.last, local.acked_seq);
+    let Some(centre) = centre else {
+        if acked == 0 {
+            return Resume::After(0);
+        }
+        let conflict = format!("the centre has nothing of this box, though it acknowledged records up to {acked}");
+        return Resume::Rewind { after: 0, conflict };
+    };
+    if centre.epoch > last.epoch {
+        let conflict = format!(
+            "the centre knows epoch {} of this box, its own database is at {}: it was lost or restored from a backup",
+            centre.epoch, last.epoch
+        );
+        return Resume::NewEpoch { at_least: centre.epoch.saturating_add(1), everything: false, conflict };
+    }
+    if centre.epoch < last.epoch {
+        if acked == 0 {
+            return Resume::After(0);
+        }
+        let conflict = format!(
+            "the centre is at epoch {}, though it acknowledged records up to {acked} of epoch {}: it was restored",
+            centre.epoch, last.epoch
+        );
+        return Resume::Rewind { after: 0, conflict };
+    }
+    let at_least = last.epoch.saturating_add(1);
+    if centre.seq > last.seq {
+        let conflict = format!(
+            "the centre has records up to {}, the box gave numbers up to {} only: its database was restored",
+            centre.seq, last.seq
+        );
+        return Resume::NewEpoch { at_least, everything: false, conflict };
+    }
+    match known {
+        Some(hash) if hash == centre.hash && centre.seq >= acked => Resume::After(centre.seq),
+        Some(hash) if hash == centre.hash => {
+            let conflict = format!(
+                "the centre has records up to {}, though it acknowledged them up to {acked}: it was restored",
+                centre.seq
+            );
+            Resume::Rewind { after: centre.seq, conflict }
+        }
+        Some(_) => {
+            let conflict = format!("record {} differs between the box and the centre: the chains diverged", centre.seq);
+            Resume::NewEpoch { at_least, everything: true, conflict }
+        }
+        None => {
+            let conflict = format!(
+                "the centre stands at record {}, which the box no longer keeps: it was restored from an old backup",
+                centre.seq
+            );
+            Resume::NewEpoch { at_least, everything: true, conflict }
+        }
+    }
+}
+
+/// What a rejected record asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Upload the named objects again; the chain waits for them.
+    UploadAgain,
+    /// Send again from the rejected record on, after a pause.
+    Later,
+    /// Send again at once.
+    Again,
+    /// Dial again: the centre's view of the session is another one.
+    Reconnect,
+    /// The chain cannot go on: begin a new one.
+    NewEpoch,
+}
+
+/// Rejections in a row without an acknowledgement after which a fresh session is tried.
+const PATIENCE: u32 = 5;
+
+pub fn rejected(code: RejectCode, in_a_row: u32) -> Answer {
+    match code {
+        RejectCode::Altered | RejectCode::Forked => Answer::NewEpoch,
+        RejectCode::Epoch => Answer::Reconnect,
+        RejectCode::ObjectMissing | RejectCode::ObjectMismatch => Answer::UploadAgain,
+        RejectCode::ObjectStoreDown | RejectCode::Unknown => Answer::Later,
+        _ if in_a_row > PATIENCE => Answer::Reconnect,
+        RejectCode::Lost | RejectCode::Reordered | RejectCode::Duplicated => Answer::Again,
+    }
+}
+
+/// The next object to upload, from `waiting` in the order of delivery. The last free slot is not for video, so that
+/// a backlog of clips never stands before a new crop (invariant S4).
+pub fn next_upload<'a>(waiting: &'a [ObjectRef], running: &[ObjectRef], slots: usize) -> Option<&'a ObjectRef> {
+    let free = slots.saturating_sub(running.len());
+    let video = running.iter().filter(|object| object.bucket == Bucket::Recordings).count();
+    let video_may = video + 1 < slots;
+    waiting
+        .iter()
+        .find(|object| free > 0 && !running.contains(object) && (object.bucket != Bucket::Recordings || video_may))
+}
+
+#[cfg(test)]
+mod tests {
+    use gtv_protocol::hex_bytes::HexBytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn position(epoch: i64, seq: u64, hash: u8) -> Position {
+        Position { epoch, seq, hash: HexBytes([hash; 32]) }
+    }
+
+    fn local(epoch: i64, seq: u64, acked_seq: u64) -> Local {
+        Local { last: position(epoch, seq, 1), acked_seq }
+    }
+
+    fn known(hash: u8) -> Option<Hash> {
+        Some(HexBytes([hash; 32]))
+    }
+
+    #[test]
+    fn goes_on_where_the_centre_stands() {
+        assert_eq!(resume(local(5, 0, 0), None, None), Resume::After(0));
+        assert_eq!(resume(local(5, 9, 4), Some(position(5, 4, 2)), known(2)), Resume::After(4));
+        assert_eq!(resume(local(5, 9, 4), Some(position(5, 7, 2)), known(2)), Resume::After(7), "a lost ack");
+        assert_eq!(resume(local(5, 3, 0), Some(position(4, 99, 2)), None), Resume::After(0), "a new epoch");
+    }
+
+    #[test]
+    fn a_restored_centre_is_named_and_filled_again() {
+        let after = |resume: Resume| match resume {
+            Resume::Rewind { after, conflict } => (after, conflict),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(after(resume(local(5, 9, 8), Some(position(5, 4, 2)), known(2))).0, 4);
+        assert_eq!(after(resume(local(5, 9, 8), Some(position(4, 4, 2)), None)).0, 0);
+        assert!(after(resume(local(5, 9, 8), None, None)).1.contains("nothing of this box"));
+    }
+
+    #[test]
+    fn a_restored_box_begins_a_new_epoch() {
+        let epoch = |resume: Resume| match resume {
+            Resume::NewEpoch { at_least, everything, .. } => (at_least, everything),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(6, 1, 2)), None)), (7, false));
+        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 10, 2)), None)), (6, false));
+        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 8, 2)), known(3))), (6, true));
+        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 2, 2)), None)), (6, true));
+    }
+
+    proptest! {
+        /// Whatever both sides hold: nothing unacknowledged is skipped, and nothing the centre has under another
+        /// hash is continued.
+        #[test]
+        fn never_skips_and_never_forks(
+            epoch in 1i64..4, seq in 0u64..9, acked in 0u64..9, at_epoch in 1i64..4, at_seq in 0u64..9,
+            hash in 0u8..3, have in prop::option::of(0u8..3),
+        ) {
+            let acked = acked.min(seq);
+            let centre = position(at_epoch, at_seq, hash);
+            let known = have.filter(|_| epoch == at_epoch && at_seq <= seq).map(|h| HexBytes([h; 32]));
+            match resume(local(epoch, seq, acked), Some(centre), known) {
+                Resume::After(from) | Resume::Rewind { after: from, .. } => {
+                    prop_assert!(from <= seq);
+                    prop_assert!(epoch > at_epoch && from == 0 || from == at_seq && known == Some(centre.hash));
+                }
+                Resume::NewEpoch { at_least, .. } => prop_assert!(at_least > at_epoch && at_least > epoch),
+            }
+        }
+
+        #[test]
+        fn a_crop_always_finds_a_slot(clips in 0usize..9, slots in 2usize..6) {
+            let object = |i: usize, bucket| ObjectRef {
+                sha256: format!("{i:064}"), bytes: 1, content_type: "x/y".to_owned(), bucket,
+            };
+            let mut waiting: Vec<_> = (0..clips).map(|i| object(i, Bucket::Recordings)).collect();
+            let mut running = Vec::new();
+            while let Some(next) = next_upload(&waiting, &running, slots).cloned() {
+                running.push(next);
+            }
+            prop_assert_eq!(running.len(), clips.min(slots - 1));
+            waiting.push(object(99, Bucket::LprImages));
+            let next = next_upload(&waiting, &running, slots).cloned();
+            prop_assert_eq!(next.map(|o| o.bucket), if running.len() < slots - 1 || clips >= slots - 1 {
+                Some(Bucket::LprImages)
+            } else {
+                None
+            });
+        }
+    }
+
+    #[test]
+    fn a_rejection_that_repeats_is_not_answered_forever() {
+        assert_eq!(rejected(RejectCode::Lost, 1), Answer::Again);
+        assert_eq!(rejected(RejectCode::Lost, 6), Answer::Reconnect);
+        assert_eq!(rejected(RejectCode::Forked, 1), Answer::NewEpoch);
+        assert_eq!(rejected(RejectCode::ObjectStoreDown, 99), Answer::Later);
+    }
+}
