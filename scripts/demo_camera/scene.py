@@ -87,17 +87,23 @@ def prepare(params: SceneParams, codec: str, audio: str, log) -> SceneFiles:
 
 
 def _build(params: SceneParams, folder: Path, log) -> None:
+    import cv2
     from render.street import StreetScene
 
+    # Threads of OpenCV would not survive the fork of the workers.
+    cv2.setNumThreads(1)
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     started = time.monotonic()
+    scene = StreetScene(params.seed, (params.width, params.height), params.fps, params.seconds)
+    log("rendering the street scene, once; later starts take it from the cache")
+    scene.prepare()
     chunks = _chunks(params)
     context = multiprocessing.get_context("fork")
     progress = context.Value("i", 0)
     workers = [
-        context.Process(target=_render_chunk, args=(params, part, number, first, last, progress), daemon=True)
+        context.Process(target=_render_chunk, args=(scene, params, part, number, first, last, progress), daemon=True)
         for number, (first, last) in enumerate(chunks)
     ]
     for worker in workers:
@@ -113,7 +119,6 @@ def _build(params: SceneParams, folder: Path, log) -> None:
         raise SceneError("rendering the scene failed; the lines above say why")
     for stream in ("main", "sub"):
         _concatenate(part, stream, len(chunks))
-    scene = StreetScene(params.seed, (params.width, params.height), params.fps, params.seconds)
     (part / "truth.json").write_text(json.dumps(scene.truth()), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
@@ -143,12 +148,10 @@ def _chunks(params: SceneParams) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _render_chunk(params: SceneParams, part: Path, number: int, first: int, last: int, progress) -> None:
+def _render_chunk(scene, params: SceneParams, part: Path, number: int, first: int, last: int, progress) -> None:
     import cv2
-    from render.street import StreetScene
 
     cv2.setNumThreads(1)
-    scene = StreetScene(params.seed, (params.width, params.height), params.fps, params.seconds)
     with open(part / f"encode-{number}.log", "wb") as errors:
         encoder = subprocess.Popen(_encoder_command(params, part, number), stdin=subprocess.PIPE, stderr=errors)
         try:
