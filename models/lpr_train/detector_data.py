@@ -72,9 +72,7 @@ def _labels(row: dict, source: str, scale: float, area: float) -> tuple[list[Pla
                 return None
             ignore.append(np.array(scaled, np.float32))
             continue
-        # The dash camera of scenes-romania sees its plates upright: box and corners agree there.
-        exact = source == "scenes-romania" and width > 3.2 * height
-        plates.append(Plate(box_quad(scaled), exact, 0 if width > ONE_ROW_ASPECT * height else -1))
+        plates.append(Plate(box_quad(scaled), False, 0 if width > ONE_ROW_ASPECT * height else -1))
     return plates, ignore
 
 

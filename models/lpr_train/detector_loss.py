@@ -17,6 +17,8 @@ from .detector_net import STRIDES, decode
 # Long side in pixels that each stride answers for; the overlap lets the better of the two levels win.
 LEVEL_RANGE = {8: (0.0, 128.0), 16: (64.0, 1e6)}
 POSITIVES_PER_PLATE = 8
+# Drawn boxes lie up to a tenth of the plate off, frames and shadows included: they say where, not how tight.
+BOX_WEIGHT = 0.1
 
 
 @dataclass
@@ -90,11 +92,12 @@ def detector_loss(maps: list[Tensor], targets: Targets, weights: dict[str, float
         image, cell, plate = assign(score_logit.sigmoid(), corners, cells, targets)
         got, want = corners[image, cell], targets.quads[plate].flatten(1)
         iou, giou = box_iou(envelope(got), envelope(want))
-        # The score learns how tight the corners are, so that NMS keeps the tightest answer.
-        quality[image, cell] = iou.detach().clamp(0.05, 1.0)
-        weight = quality[image, cell]
-        total = weight.sum().clamp(min=1.0)
         exact = targets.exact[plate].float()
+        # The score learns how tight the corners are, so that NMS keeps the tightest answer.
+        tight = torch.where(targets.exact[plate], iou, iou.clamp(min=0).sqrt()).detach()
+        quality[image, cell] = tight.clamp(0.05, 1.0)
+        weight = quality[image, cell] * (exact + (1 - exact) * BOX_WEIGHT)
+        total = weight.sum().clamp(min=1.0)
         # Errors count relative to the plate's height: what the reader tolerates is 6 to 8 % of it.
         sides = (want.reshape(-1, 4, 2) - want.reshape(-1, 4, 2).roll(1, 1)).norm(dim=-1)
         height = ((sides[:, 0] + sides[:, 2]) / 2).clamp(min=2.0)[:, None]
@@ -107,7 +110,8 @@ def detector_loss(maps: list[Tensor], targets: Targets, weights: dict[str, float
         rows_bce = F.binary_cross_entropy_with_logits(
             rows_logit[image, cell], rows.clamp(min=0).float(), reduction="none"
         )
-        parts["rows"] = (weight * known * rows_bce).sum() / total
+        sure = quality[image, cell]
+        parts["rows"] = (sure * known * rows_bce).sum() / sure.sum().clamp(min=1.0)
     score = score_logit.sigmoid().detach()
     # Background counts by its score, not the usual square: else lettering and windows stay hot in a short training.
     focal = torch.where(quality > 0, quality, score)

@@ -22,13 +22,6 @@ HARD_SCORE = 0.4
 HARD_WEIGHT = 12.0
 
 
-def between(quad: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The shape of `quad`, its bounds half way to those of the drawn `box`: people err on the bounds as well."""
-    low, high = quad.min(0), quad.max(0)
-    to_low, to_high = (low + box[:2]) / 2, (high + box[2:]) / 2
-    return (quad - low) / np.maximum(high - low, 1e-3) * (to_high - to_low) + to_low
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
@@ -55,8 +48,7 @@ def main() -> None:
             boxes += 1
             seen = detector.look_again(image, Candidate(1.0, 0.0, plate.quad))
             if seen is not None and seen.score > AGREE_SCORE and iou(seen.box, box) > AGREE_IOU:
-                quad = between(seen.quad, box)
-                relabel.append({"file": scene.file, "plate": number, "quad": quad.tolist()})
+                relabel.append({"file": scene.file, "plate": number, "quad": seen.quad.tolist()})
     (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
     (args.cache / "weights.jsonl").write_text("".join(json.dumps(r) + "\n" for r in weights))
     print(f"corners for {len(relabel)} of {boxes} boxes, {len(weights)} hard scenes without plates")

@@ -64,12 +64,14 @@ class TexturePool:
         self.rendered, self.real = np.flatnonzero(kinds == 0), np.flatnonzero(kinds == 1)
         self.real_share = real_share
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-        """A texture RGBA uint8 and its rows (0 one, 1 two)."""
-        group = self.real if rng.random() < self.real_share else self.rendered
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int, bool]:
+        """A texture RGBA uint8, its rows (0 one, 1 two), and whether its border is exactly the plate's."""
+        real = rng.random() < self.real_share
+        group = self.real if real else self.rendered
         number = int(group[rng.integers(len(group))])
         h, w = self.shapes[number]
-        return self.pixels[self.offsets[number] : self.offsets[number + 1]].reshape(h, w, 4), int(self.rows[number])
+        texture = self.pixels[self.offsets[number] : self.offsets[number + 1]].reshape(h, w, 4)
+        return texture, int(self.rows[number]), not real
 
 
 def random_quad(aspect: float, width: float, center: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -140,7 +140,7 @@ class SceneComposer:
         for number, plate in enumerate(plates):
             if rng.random() >= self.config.replace:
                 continue
-            texture, rows = self.pool.draw(rng)
+            texture, rows, exact = self.pool.draw(rng)
             aspect = texture.shape[1] / texture.shape[0]
             low, high = plate.quad.min(0), plate.quad.max(0)
             size = high - low
@@ -152,14 +152,14 @@ class SceneComposer:
             if cv2.contourArea(quad) < 0.75 * size[0] * size[1]:
                 continue
             if paste(canvas, texture, quad, rng):
-                plates[number] = Plate(quad, True, rows)
+                plates[number] = Plate(quad, exact, rows)
 
     def _extra(
         self, canvas: np.ndarray, plates: list[Plate], ignore: list[np.ndarray], rng: np.random.Generator
     ) -> None:
         taken = [np.concatenate([p.quad.min(0), p.quad.max(0)]) for p in plates] + list(ignore)
         for _ in range(int(rng.integers(1, 4))):
-            texture, rows = self.pool.draw(rng)
+            texture, rows, exact = self.pool.draw(rng)
             low, high = self.config.focus_px
             width = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * (0.7 if rows else 1.0)
             center = np.array([rng.uniform(0, canvas.shape[1]), rng.uniform(0, canvas.shape[0])])
@@ -168,7 +168,7 @@ class SceneComposer:
             if any((box[:2] < t[2:]).all() and (t[:2] < box[2:]).all() for t in taken):
                 continue
             if paste(canvas, texture, quad, rng):
-                plates.append(Plate(quad, True, rows))
+                plates.append(Plate(quad, exact, rows))
                 taken.append(box)
 
     def _flip(self, sample: Sample, rng: np.random.Generator) -> Sample:
