@@ -21,6 +21,7 @@ mod pipe;
 mod scale;
 mod sink;
 mod slot;
+pub mod still;
 mod timeline;
 mod url;
 mod wall;
