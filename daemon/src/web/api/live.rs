@@ -1,0 +1,55 @@
+//! Live video over WebSocket for Media Source Extensions, and a still of what a camera sees.
+use std::sync::Arc;
+
+use warp::reply::{Reply, Response};
+
+use super::cameras::missing;
+use crate::web::app::App;
+use crate::web::error::{ApiResult, ErrorBody};
+use crate::web::live_source;
+use crate::web::reply;
+use crate::web::request::Req;
+use crate::web::snapshot;
+use crate::web::socket;
+
+/// WebSocket: a JSON text message `{"type":"init","mime":...}` before each initialization segment, all else is
+/// binary: the initialization segment, then fragments beginning at a key frame.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/live", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
+    responses((status = 101, description = "Text and binary messages", body = live_source::LiveEvent),
+              (status = 404, body = ErrorBody), (status = 426, body = ErrorBody), (status = 429, body = ErrorBody)))]
+pub async fn watch(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let stream = req.query_stream()?;
+    if app.config().camera(&camera).is_none() {
+        return Err(missing(&camera));
+    }
+    let ws = socket::limited(req.websocket()?);
+    let who = req.who()?.clone();
+    let issued = crate::base::time::UtcMicros::now().0 / 1_000_000;
+    let source = live_source::open(&app, camera, stream);
+    let response = ws.on_upgrade(move |ws| async move {
+        let stop = app.stop.clone();
+        socket::pump(ws, source, || !app.tokens.is_revoked(&who, issued), stop).await;
+    });
+    Ok(response.into_response())
+}
+
+/// The last key frame of a camera as a picture.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/snapshot.jpg", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"),
+              (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn snapshot(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let stream = req.query_stream()?;
+    if app.config().camera(&camera).is_none() {
+        return Err(missing(&camera));
+    }
+    let jpeg = snapshot::take(&app, &camera, stream).await?;
+    let mut response = reply::bytes(http::StatusCode::OK, "image/jpeg", jpeg);
+    reply::set(&mut response, http::header::CACHE_CONTROL, "no-store");
+    Ok(response)
+}

@@ -1,0 +1,11 @@
+//! The handlers, one file per subject. Each takes the page's state and a request and gives an answer or an error.
+pub mod audit;
+pub mod cameras;
+pub mod detections;
+pub mod devices;
+pub mod live;
+pub mod ops;
+pub mod recordings;
+pub mod session;
+pub mod status;
+pub mod users;

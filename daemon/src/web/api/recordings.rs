@@ -1,0 +1,105 @@
+//! What was recorded, and playing any stretch of it as one file with ranges.
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use warp::reply::Response;
+
+use super::cameras::missing;
+use crate::base::ids::CameraId;
+use crate::base::time::UtcMicros;
+use crate::media::StreamKind;
+use crate::web::app::{App, Outcome};
+use crate::web::error::{ApiError, ApiResult, ErrorBody};
+use crate::web::playback;
+use crate::web::reply;
+use crate::web::request::Req;
+
+/// Days one request may ask for.
+const SPAN_DAYS_MAX: i64 = 32;
+const DAY_US: i64 = 86_400 * 1_000_000;
+const PLAYBACK_MAX_US: i64 = 2 * 3_600 * 1_000_000;
+
+#[derive(Serialize, ToSchema)]
+pub struct Recordings {
+    /// Recorded stretches, main stream first, oldest first, joined where they touch.
+    pub spans: Vec<SpanView>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SpanView {
+    /// `main` or `sub`.
+    pub stream: String,
+    /// Microseconds UTC.
+    pub start: i64,
+    /// Microseconds UTC.
+    pub end: i64,
+}
+
+/// The recorded stretches of a camera.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/recordings", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("from" = String, Query, description = "RFC 3339 or microseconds UTC"),
+           ("to" = String, Query, description = "RFC 3339 or microseconds UTC, at most 32 days later")),
+    responses((status = 200, body = Recordings), (status = 400, body = ErrorBody)))]
+pub async fn spans(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let (from, to) = (req.required_time("from")?, req.required_time("to")?);
+    if to.0 <= from.0 || to.since(from) > SPAN_DAYS_MAX * DAY_US {
+        return Err(ApiError::invalid("to", format!("`to` must be after `from`, by at most {SPAN_DAYS_MAX} days.")));
+    }
+    let rows = app.store().spans(&camera, from, to).await?;
+    // A segment that only reaches into the asked time is shown from its edge.
+    let spans = rows
+        .into_iter()
+        .map(|span| SpanView {
+            stream: span.stream.as_str().to_owned(),
+            start: span.start.0.max(from.0),
+            end: span.end.0.min(to.0),
+        })
+        .filter(|span| span.start < span.end)
+        .collect();
+    reply::json(&Recordings { spans })
+}
+
+/// One MP4 of everything recorded from `from` to `to` (at most two hours), exactly as the camera sent it.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/playback.mp4", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("from" = String, Query, description = "RFC 3339 or microseconds UTC; playback begins at the key frame before it"),
+           ("to" = String, Query, description = "RFC 3339 or microseconds UTC"),
+           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent")),
+    responses((status = 200, body = Vec<u8>, content_type = "video/mp4"),
+              (status = 206, body = Vec<u8>, content_type = "video/mp4"),
+              (status = 404, body = ErrorBody)))]
+pub async fn playback(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let (from, to) = (req.required_time("from")?, req.required_time("to")?);
+    if to.0 <= from.0 || to.since(from) > PLAYBACK_MAX_US {
+        return Err(ApiError::invalid("to", "`to` must be after `from`, by at most two hours."));
+    }
+    let film = find(&app, &req, &camera, from, to).await?;
+    let first = req.header(http::header::RANGE).is_none_or(|range| range.trim().starts_with("bytes=0-"));
+    if first {
+        let target = format!("{camera} {} to {}", from.to_rfc3339(), to.to_rfc3339());
+        app.audit(&req, "recording.view", &target, Outcome::Done).await?;
+    }
+    Ok(film.answer(&req))
+}
+
+async fn find(app: &App, req: &Req, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> ApiResult<playback::Film> {
+    let wanted = match req.query("stream") {
+        Some(_) => vec![req.query_stream()?],
+        None => vec![StreamKind::Main, StreamKind::Sub],
+    };
+    for stream in wanted {
+        if let Some(film) = playback::find(app.store(), camera, stream, from, to).await? {
+            return Ok(film);
+        }
+    }
+    if app.config().camera(camera).is_none() {
+        return Err(missing(camera));
+    }
+    let mut error = ApiError::not_found("A recording of this camera at that time");
+    error.remedy = "Choose a time inside a recorded stretch.".into();
+    Err(error)
+}

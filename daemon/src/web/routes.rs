@@ -1,0 +1,175 @@
+//! Every path of the box in one table: who may call it and what answers.
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::Method;
+use warp::reply::Response;
+
+use super::api::{audit, cameras, detections, devices, live, ops, recordings, session, status, users};
+use super::app::App;
+use super::error::ApiResult;
+use super::request::Req;
+use super::tokens::Role;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Public,
+    /// From the box itself, or with any login.
+    Loopback,
+    Role(Role),
+}
+
+/// Which rate limit counts the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Login,
+    Normal,
+}
+
+pub type Handler = Box<dyn Fn(Arc<App>, Req) -> BoxFuture<'static, ApiResult<Response>> + Send + Sync>;
+
+pub struct Route {
+    pub method: Method,
+    pub pattern: &'static str,
+    pub access: Access,
+    pub class: Class,
+    pub handler: Handler,
+}
+
+fn route<F, Fut>(method: Method, pattern: &'static str, access: Access, handler: F) -> Route
+where
+    F: Fn(Arc<App>, Req) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ApiResult<Response>> + Send + 'static,
+{
+    Route {
+        method,
+        pattern,
+        access,
+        class: Class::Normal,
+        handler: Box::new(move |app, req| Box::pin(handler(app, req))),
+    }
+}
+
+impl Route {
+    fn login_class(mut self) -> Self {
+        self.class = Class::Login;
+        self
+    }
+}
+
+pub fn table() -> Vec<Route> {
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let viewer = Access::Role(Role::Viewer);
+    let operator = Access::Role(Role::Operator);
+    let administrator = Access::Role(Role::Administrator);
+    vec![
+        route(get.clone(), "/healthz", Access::Public, ops::healthz),
+        route(get.clone(), "/readyz", Access::Public, ops::readyz),
+        route(get.clone(), "/metrics", Access::Loopback, ops::metrics),
+        route(get.clone(), "/api/openapi.json", Access::Public, ops::openapi),
+        route(get.clone(), "/api/admin/setup", Access::Public, session::setup_state),
+        route(post.clone(), "/api/admin/setup", Access::Public, session::setup).login_class(),
+        route(post.clone(), "/api/admin/login", Access::Public, session::login).login_class(),
+        route(post.clone(), "/api/admin/refresh", Access::Public, session::refresh).login_class(),
+        route(post.clone(), "/api/admin/logout", Access::Public, session::logout).login_class(),
+        route(get.clone(), "/api/admin/me", viewer, session::me),
+        route(put.clone(), "/api/admin/me/password", viewer, session::change_password).login_class(),
+        route(get.clone(), "/api/admin/users", administrator, users::list),
+        route(post.clone(), "/api/admin/users", administrator, users::create).login_class(),
+        route(put.clone(), "/api/admin/users/{id}", administrator, users::update).login_class(),
+        route(delete.clone(), "/api/admin/users/{id}", administrator, users::remove),
+        route(get.clone(), "/api/admin/audit", administrator, audit::list),
+        route(get.clone(), "/api/admin/settings", administrator, status::settings),
+        route(get.clone(), "/api/admin/status", viewer, status::status),
+        route(get.clone(), "/api/cidades/cameras", viewer, cameras::list),
+        route(post.clone(), "/api/cidades/cameras", operator, cameras::create),
+        route(get.clone(), "/api/cidades/cameras/{id}", viewer, cameras::one),
+        route(put, "/api/cidades/cameras/{id}", operator, cameras::update),
+        route(delete, "/api/cidades/cameras/{id}", operator, cameras::remove),
+        route(post.clone(), "/api/cidades/discover", operator, devices::discover),
+        route(post, "/api/cidades/discover/probe", operator, devices::probe).login_class(),
+        route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
+        route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
+        route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
+        route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),
+        route(get.clone(), "/api/ai/lpr/detections", viewer, detections::list),
+        route(get.clone(), "/api/ai/lpr/detections/{id}", viewer, detections::one),
+        route(get.clone(), "/api/ai/lpr/detections/{id}/crop.jpg", viewer, detections::crop),
+        route(get.clone(), "/api/ai/lpr/detections/{id}/frame.jpg", viewer, detections::frame),
+        route(get.clone(), "/api/ai/lpr/detections/{id}/clip.mp4", viewer, detections::clip),
+        route(get, "/api/ai/lpr/stream", viewer, detections::stream),
+    ]
+}
+
+/// What the table says about a path.
+pub enum Found {
+    Route(usize, Vec<(&'static str, String)>),
+    OtherMethod(Vec<Method>),
+    Nothing,
+}
+
+pub fn find(routes: &[Route], method: &Method, path: &str) -> Found {
+    // A HEAD request is a GET whose body hyper leaves out.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut others = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        let Some(params) = matches(route.pattern, path) else {
+            continue;
+        };
+        if route.method == *method {
+            return Found::Route(index, params);
+        }
+        others.push(route.method.clone());
+    }
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethod(others) }
+}
+
+/// The parameters of `path` when it has the shape of `pattern`.
+fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let mut params = Vec::new();
+    let mut given = path.split('/');
+    for wanted in pattern.split('/') {
+        let segment = given.next()?;
+        if let Some(name) = wanted.strip_prefix('{').and_then(|w| w.strip_suffix('}')) {
+            if segment.is_empty() {
+                return None;
+            }
+            params.push((name, segment.to_owned()));
+        } else if wanted != segment {
+            return None;
+        }
+    }
+    given.next().is_none().then_some(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_paths_only() {
+        let pattern = "/api/cidades/cameras/{id}";
+        assert_eq!(matches(pattern, "/api/cidades/cameras/gate"), Some(vec![("id", "gate".to_owned())]));
+        for other in ["/api/cidades/cameras", "/api/cidades/cameras/", "/api/cidades/cameras/a/b", "/", ""] {
+            assert_eq!(matches(pattern, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_steps_are_open_to_strangers() {
+        let open: Vec<_> = table().iter().filter(|r| r.access == Access::Public).map(|r| r.pattern).collect();
+        assert_eq!(
+            open,
+            [
+                "/healthz",
+                "/readyz",
+                "/api/openapi.json",
+                "/api/admin/setup",
+                "/api/admin/setup",
+                "/api/admin/login",
+                "/api/admin/refresh",
+                "/api/admin/logout",
+            ]
+        );
+    }
+}
