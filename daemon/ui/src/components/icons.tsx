@@ -1,0 +1,67 @@
+// Line icons drawn for this page, 24 x 24.
+import type { ReactNode } from 'react';
+
+function Icon({ children }: { children: ReactNode }) {
+  return (
+    <svg className="icon" viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinecap="round" strokeLinejoin="round">
+      {children}
+    </svg>
+  );
+}
+
+export const CameraIcon = () => (
+  <Icon>
+    <path d="M3 8.500 16 5l1.500 5.600-13 3.500z" />
+    <path d="M17.200 9.400 21 10.500l-1 3.700-2.300-.6M8 13.200V19m0 0H4m4 0h4" />
+  </Icon>
+);
+export const PlateIcon = () => (
+  <Icon>
+    <rect x="2.500" y="6.500" width="19" height="11" rx="2" />
+    <path d="M2.500 9.500h19M6 14.500v-2.500l1.500 2.500V12M11 12v2.500M14 12h3l-2 2.500" />
+  </Icon>
+);
+export const RecordingsIcon = () => (
+  <Icon>
+    <circle cx="12" cy="12" r="8.500" />
+    <path d="M12 7v5l3.500 2" />
+  </Icon>
+);
+export const SystemIcon = () => (
+  <Icon>
+    <rect x="4" y="4" width="16" height="7" rx="1.500" />
+    <rect x="4" y="13" width="16" height="7" rx="1.500" />
+    <path d="M8 7.500h.01M8 16.500h.01M12 7.500h4M12 16.500h4" />
+  </Icon>
+);
+export const SearchIcon = () => (
+  <Icon>
+    <circle cx="11" cy="11" r="6" />
+    <path d="m20 20-4.500-4.500" />
+  </Icon>
+);
+export const BackIcon = () => (
+  <Icon>
+    <path d="m14.500 5.500-6.500 6.500 6.500 6.500" />
+  </Icon>
+);
+export const ForwardIcon = () => (
+  <Icon>
+    <path d="m9.500 5.500 6.500 6.500-6.500 6.500" />
+  </Icon>
+);
+export const FullscreenIcon = () => (
+  <Icon>
+    <path d="M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5" />
+  </Icon>
+);
+export const NoPictureIcon = () => (
+  <Icon>
+    <path d="M4 4l16 16M9 6h9.500A1.500 1.500 0 0 1 20 7.500V17M4.500 6.600A1.500 1.500 0 0 0 4 7.700v8.800A1.500 1.500 0 0 0 5.500 18H16" />
+  </Icon>
+);
+export const PlusIcon = () => (
+  <Icon>
+    <path d="M12 5v14M5 12h14" />
+  </Icon>
+);

@@ -1,0 +1,36 @@
+// What this browser remembers: language and appearance.
+const read = (key: string): string | null => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // Storage can be forbidden; then nothing is remembered.
+  }
+};
+
+const write = (key: string, value: string): void => {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // See above.
+  }
+};
+
+export type Theme = 'auto' | 'light' | 'dark';
+
+export const settings = {
+  language: (): string | null => read('gtv.language'),
+  setLanguage: (value: string): void => write('gtv.language', value),
+  theme: (): Theme => {
+    const value = read('gtv.theme');
+    return value === 'light' || value === 'dark' ? value : 'auto';
+  },
+  setTheme: (theme: Theme): void => {
+    write('gtv.theme', theme);
+    applyTheme(theme);
+  },
+};
+
+export function applyTheme(theme: Theme): void {
+  if (theme === 'auto') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
