@@ -15,6 +15,10 @@ pub enum MediaError {
     Refused { place: String, cause: String },
     #[error("{place} sent nothing for {seconds} s: check the camera and its network")]
     Stalled { place: String, seconds: u64 },
+    #[error(
+        "{place} sends data without usable pictures for {seconds} s: look for packet loss, try TCP, restart the camera"
+    )]
+    Unusable { place: String, seconds: u64 },
     #[error("{place} ended the stream: {cause}")]
     Ended { place: String, cause: String },
     #[error("{place}: {what} is not supported: {remedy}")]
@@ -32,12 +36,33 @@ pub enum MediaError {
 }
 
 impl MediaError {
+    /// Stable name of the failure, for translations and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorised { .. } => "unauthorised",
+            Self::Unreachable { .. } => "unreachable",
+            Self::NoSuchStream { .. } => "no_such_stream",
+            Self::Refused { .. } => "refused",
+            Self::Stalled { .. } => "stalled",
+            Self::Unusable { .. } => "unusable",
+            Self::Ended { .. } => "ended",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Address { .. } => "address",
+            Self::Decode { .. } => "decode",
+            Self::Encode { .. } => "encode",
+            Self::Library { .. } => "library",
+            Self::Cancelled => "stopped",
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Self::Unauthorised { .. } => Kind::Unauthorised,
-            Self::Unreachable { .. } | Self::Stalled { .. } | Self::Ended { .. } | Self::Refused { .. } => {
-                Kind::Unavailable
-            }
+            Self::Unreachable { .. }
+            | Self::Stalled { .. }
+            | Self::Unusable { .. }
+            | Self::Ended { .. }
+            | Self::Refused { .. } => Kind::Unavailable,
             Self::NoSuchStream { .. } => Kind::NotFound,
             Self::Unsupported { .. } | Self::Address { .. } | Self::Decode { .. } => Kind::Invalid,
             Self::Encode { .. } | Self::Library { .. } | Self::Cancelled => Kind::Internal,

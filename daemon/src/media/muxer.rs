@@ -38,6 +38,8 @@ pub struct Muxer {
     /// Where the last fragment ended.
     end: Option<UtcMicros>,
     sequence: u64,
+    /// Nothing was given out since the connection began: the first fragment is short, so that it is soon stored.
+    fresh: bool,
 }
 
 impl Muxer {
@@ -54,11 +56,17 @@ impl Muxer {
             gap: None,
             end: None,
             sequence: 0,
+            fresh: true,
         }
     }
 
     pub fn init(&self) -> Option<&Arc<InitSegment>> {
         self.init.as_ref()
+    }
+
+    /// A new connection begins.
+    pub fn reconnect(&mut self) {
+        self.fresh = true;
     }
 
     /// What follows is described by `init`. Ends the fragment under way.
@@ -81,7 +89,7 @@ impl Muxer {
         }
         self.bytes += sample.data.len();
         self.video.push(sample);
-        let long = self.length() >= if parts { self.part_ticks.min(LONGEST) } else { LONGEST };
+        let long = self.length() >= if parts || self.fresh { self.part_ticks.min(LONGEST) } else { LONGEST };
         let after = if long || self.bytes >= LARGEST { self.cut(false, None) } else { None };
         [before, after]
     }
@@ -103,6 +111,7 @@ impl Muxer {
         let end = next.filter(|next| (next.since(natural_end)).abs() <= length_us / 20 + 1000).unwrap_or(natural_end);
         let end = end.max(self.start.add_micros(1));
         self.sequence += 1;
+        self.fresh = false;
         let fragment = Fragment {
             camera: self.camera.clone(),
             stream: self.stream,
@@ -140,6 +149,7 @@ mod tests {
     fn muxer() -> Muxer {
         let mut muxer = Muxer::new("gate".parse().unwrap(), StreamKind::Main, VIDEO_HZ / 5);
         let jpeg = [0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 16, 0, 16, 1, 1, 0x11, 0];
+        muxer.fresh = false;
         muxer.set_init(init_segment(&VideoConfig::from_jpeg(&jpeg).unwrap(), None));
         muxer
     }

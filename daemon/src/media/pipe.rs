@@ -112,6 +112,7 @@ impl StreamPipe {
         self.running = false;
         self.timeline.reconnect();
         self.wall.reconnect();
+        self.muxer.reconnect();
         self.gap = gap;
         let mut refused = None;
         match (audio, &mut self.audio) {
