@@ -54,6 +54,8 @@ pub struct StreamPipe {
     /// The picture being put together: when it began and, once that can be known, its place.
     begun: Option<(Arrival, Option<Stamp>)>,
     held: Option<Held>,
+    /// Decode time and arrival of the newest frame.
+    placed: Option<(i64, i64)>,
     /// A key frame came on this connection.
     running: bool,
     gap: Option<Arc<str>>,
@@ -76,6 +78,7 @@ impl StreamPipe {
             config: None,
             begun: None,
             held: None,
+            placed: None,
             running: false,
             gap: None,
             camera_offset_us: 0,
@@ -152,9 +155,9 @@ impl StreamPipe {
     }
 
     pub fn push_audio(&mut self, data: &[u8], raw_pts: Option<i64>, arrival: Arrival) {
-        let (Some(audio), true, Some(held)) = (&mut self.audio, self.running, &self.held) else { return };
-        let since = (arrival.steady_us - held.arrival.steady_us).max(0);
-        let video_now = held.stamp.dts + since.saturating_mul(9) / 100;
+        let (Some(audio), true, Some((dts, steady_us))) = (&mut self.audio, self.running, self.placed) else { return };
+        let since = (arrival.steady_us - steady_us).max(0);
+        let video_now = dts + since.saturating_mul(9) / 100;
         match audio.push(data, raw_pts, video_now) {
             Ok(samples) => self.muxer.push_audio(samples),
             // Sound that cannot be encoded must not cost the picture.
@@ -178,7 +181,9 @@ impl StreamPipe {
 
     fn place(&mut self, raw_pts: Option<i64>, arrival: Arrival) -> Stamp {
         let ticks = raw_pts.map(|raw| (i128::from(raw) * i128::from(VIDEO_HZ) / i128::from(self.clock_hz)) as i64);
-        self.timeline.place(ticks, arrival.steady_us)
+        let stamp = self.timeline.place(ticks, arrival.steady_us);
+        self.placed = Some((stamp.dts, arrival.steady_us));
+        stamp
     }
 
     /// The picture under way is complete.
