@@ -1,1 +1,15 @@
+//! gtv-sync: takes the record chains of the boxes into PostgreSQL and checks the objects they name in S3.
+//!
+//! Order of a batch (invariants S1 to S3): verify signature and chain, verify objects, write the records and their
+//! typed rows in one transaction, COMMIT, acknowledge. Any number of these services run side by side; they share
+//! nothing but PostgreSQL and S3.
 
+pub mod audit;
+pub mod cmd;
+pub mod db;
+pub mod log;
+pub mod metrics;
+pub mod objects;
+pub mod session;
+pub mod settings;
+pub mod web;

@@ -1,0 +1,106 @@
+//! Pure. Walks one stored chain, record by record, in the order of its numbers.
+
+use super::{Fault, Finding};
+use crate::db::audit::{StoredHead, StoredRecord};
+use gtv_protocol::record::chain_hash;
+use gtv_protocol::{Position, PublicKey, auth};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+pub struct ChainWalk {
+    box_id: Uuid,
+    key: PublicKey,
+    at: Position,
+    pub signatures: u64,
+    pub findings: Vec<Finding>,
+    /// Records whose `prev_hash` is not the hash before them: (number, that hash), to be looked up.
+    pub strays: Vec<(u64, gtv_protocol::Hash)>,
+}
+
+impl ChainWalk {
+    pub fn new(box_id: Uuid, key: PublicKey, epoch: i64) -> Self {
+        let at = Position::start(box_id, epoch);
+        Self { box_id, key, at, signatures: 0, findings: Vec::new(), strays: Vec::new() }
+    }
+
+    pub fn step(&mut self, stored: &StoredRecord, heads: &BTreeMap<u64, StoredHead>) {
+        let expected = self.at.seq + 1;
+        if stored.seq > expected {
+            self.missing(expected, stored.seq - 1);
+            // Nothing is known of the hash in between.
+            self.at.hash = stored.prev_hash;
+        }
+        if stored.prev_hash != self.at.hash {
+            self.strays.push((stored.seq, stored.prev_hash));
+        }
+        match &stored.record {
+            Ok(record) if chain_hash(self.box_id, record) == stored.hash => {}
+            Ok(_) => self.find(stored.seq, Fault::Altered, "the record does not match its hash"),
+            Err(problem) => self.find(stored.seq, Fault::Altered, problem),
+        }
+        if let Some(reason) = &stored.quarantined {
+            self.find(stored.seq, Fault::Quarantined, reason);
+        }
+        if let Some(head) = heads.get(&stored.seq) {
+            self.check_head(stored, head);
+        }
+        self.at = Position { epoch: self.at.epoch, seq: stored.seq, hash: stored.hash };
+    }
+
+    fn check_head(&mut self, stored: &StoredRecord, head: &StoredHead) {
+        self.signatures += 1;
+        let (seq, epoch) = (stored.seq, self.at.epoch);
+        let payload = auth::batch_payload(self.box_id, epoch, seq, &head.hash, &head.lost_digest);
+        if !auth::verify(&head.public_key, &payload, &head.signature) {
+            self.find(seq, Fault::BadSignature, "the signature of the batch does not fit");
+        } else if head.public_key != self.key {
+            self.find(seq, Fault::ForeignKey, "the batch is signed by another key than the one registered now");
+        } else if head.hash != stored.hash {
+            self.find(seq, Fault::Altered, "the box signed another hash for this record, or for one before it");
+        }
+    }
+
+    /// Compares the end of the walk with what the service had committed and the box had signed.
+    pub fn finish(&mut self, committed: Position, last_head: Option<u64>) {
+        let promised = committed.seq.max(last_head.unwrap_or(0));
+        if promised > self.at.seq {
+            self.missing(self.at.seq + 1, promised);
+        } else if committed.seq < self.at.seq || committed.hash != self.at.hash {
+            let detail = format!("sync.chains says {} is the last record, with another hash or number", committed.seq);
+            self.find(self.at.seq, Fault::Altered, &detail);
+        }
+    }
+
+    /// `found`: where a stray's predecessor really is, by number of the stray.
+    pub fn explain_strays(&mut self, found: &BTreeMap<u64, u64>) {
+        for (seq, _) in std::mem::take(&mut self.strays) {
+            match found.get(&seq) {
+                Some(before) => {
+                    let detail = format!("it follows record {before}, not record {}", seq - 1);
+                    self.find(seq, Fault::Reordered, &detail);
+                }
+                None => self.find(
+                    seq.saturating_sub(1),
+                    Fault::Altered,
+                    &format!("record {seq} continues another record than the one stored before it"),
+                ),
+            }
+        }
+    }
+
+    fn missing(&mut self, first: u64, last: u64) {
+        let detail = if first == last { "it is gone".to_owned() } else { format!("records {first}..={last} are gone") };
+        self.find(first, Fault::Missing, &detail);
+    }
+
+    fn find(&mut self, seq: u64, fault: Fault, detail: &str) {
+        let finding = Finding {
+            box_id: self.box_id,
+            epoch: Some(self.at.epoch),
+            seq: Some(seq),
+            fault,
+            detail: detail.to_owned(),
+        };
+        self.findings.push(finding);
+    }
+}

@@ -1,0 +1,71 @@
+//! The audit: reads everything back and names what is missing, altered, duplicated or reordered.
+
+mod chain;
+mod run;
+
+pub use run::{Scope, audit};
+
+use crate::db::incidents::Incident;
+use serde::Serialize;
+use std::fmt;
+use uuid::Uuid;
+
+/// What is wrong with a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    Missing,
+    Altered,
+    Reordered,
+    Duplicated,
+    /// Stored, but without a typed row.
+    Quarantined,
+    /// A batch's signature does not fit its record.
+    BadSignature,
+    /// A batch is signed by another key than the registered one.
+    ForeignKey,
+    RowMissing,
+    RowAltered,
+    /// A typed row that no record tells of.
+    RowInvented,
+    ObjectMissing,
+    ObjectAltered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub box_id: Uuid,
+    pub epoch: Option<i64>,
+    pub seq: Option<u64>,
+    pub fault: Fault,
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = serde_json::to_value(self.fault).ok();
+        let fault = fault.as_ref().and_then(serde_json::Value::as_str).unwrap_or("fault");
+        write!(f, "{fault}: box {}", self.box_id)?;
+        if let (Some(epoch), Some(seq)) = (self.epoch, self.seq) {
+            write!(f, " epoch {epoch} record {seq}")?;
+        }
+        write!(f, ": {}", self.detail)
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub boxes: u64,
+    pub chains: u64,
+    pub records: u64,
+    /// Signed batch heads that were verified.
+    pub signatures: u64,
+    pub objects: u64,
+    /// Objects that the boxes declared lost when they sent their records.
+    pub objects_lost: u64,
+    /// Objects gone after the retention time, as they should be.
+    pub objects_expired: u64,
+    pub findings: Vec<Finding>,
+    /// What the service noticed while it ran; each was refused then, so it is history and no finding.
+    pub incidents: Vec<Incident>,
+}

@@ -1,0 +1,147 @@
+//! Feeds the audit from PostgreSQL and S3, page by page.
+
+use super::chain::ChainWalk;
+use super::{Fault, Finding, Report};
+use crate::db::Database;
+use crate::db::audit::{ROW_TABLES, RowFault, StoredChain};
+use crate::db::objects::{Checked, StoredObject};
+use crate::objects::Objects;
+use crate::objects::check::{Depth, ObjectFault};
+use anyhow::Context;
+use futures_util::{FutureExt, StreamExt, stream};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+const RECORDS_PER_PAGE: i64 = 2000;
+const OBJECTS_PER_PAGE: i64 = 500;
+const CHECKS_AT_A_TIME: usize = 16;
+
+pub struct Scope {
+    /// All boxes if `None`.
+    pub box_id: Option<Uuid>,
+    /// Only look for objects and their sizes, do not read them back.
+    pub quick: bool,
+    pub retention_days: u32,
+}
+
+pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::Result<Report> {
+    let known = db.box_ids().await?;
+    let boxes = match scope.box_id {
+        Some(id) if known.contains(&id) => vec![id],
+        Some(id) => anyhow::bail!("there is no box {id} in this database"),
+        None => known,
+    };
+    let mut report = Report::default();
+    for box_id in boxes {
+        report.boxes += 1;
+        for chain in db.chains(box_id).await? {
+            audit_chain(db, &chain, &mut report).await?;
+        }
+        audit_rows(db, box_id, &mut report).await?;
+        audit_objects(db, objects, scope, box_id, &mut report).await?;
+        report.incidents.extend(db.incidents(box_id).await?);
+    }
+    Ok(report)
+}
+
+async fn audit_chain(db: &Database, chain: &StoredChain, report: &mut Report) -> anyhow::Result<()> {
+    report.chains += 1;
+    let (box_id, epoch) = (chain.box_id, chain.committed.epoch);
+    let mut walk = ChainWalk::new(box_id, chain.key, epoch);
+    let mut after = 0;
+    loop {
+        let page = db.records_page(box_id, epoch, after, RECORDS_PER_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        let heads = db.heads(box_id, epoch, after, last.seq).await?;
+        after = last.seq;
+        report.records += page.len() as u64;
+        for stored in &page {
+            walk.step(stored, &heads);
+        }
+    }
+    walk.finish(chain.committed, chain.last_head);
+    let mut found = BTreeMap::new();
+    for (seq, prev_hash) in &walk.strays {
+        if let Some(before) = db.seq_of_hash(box_id, epoch, prev_hash).await? {
+            found.insert(*seq, before);
+        }
+    }
+    walk.explain_strays(&found);
+    report.signatures += walk.signatures;
+    report.findings.append(&mut walk.findings);
+    Ok(())
+}
+
+async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<()> {
+    let mut find = |epoch, seq, fault, detail: String| {
+        report.findings.push(Finding { box_id, epoch: Some(epoch), seq: Some(seq), fault, detail });
+    };
+    for table in ROW_TABLES {
+        for (epoch, seq, fault) in db.row_faults(box_id, table).await? {
+            let name = table.name;
+            let (fault, detail) = match fault {
+                RowFault::Missing => (Fault::RowMissing, format!("{name} has no row for it")),
+                RowFault::Altered => (Fault::RowAltered, format!("its row in {name} says something else")),
+                RowFault::Invented => (Fault::RowInvented, format!("{name} has a row that no record tells of")),
+            };
+            find(epoch, seq, fault, detail);
+        }
+    }
+    for (epoch, seq, kind, id, earlier) in db.repeated_ids(box_id).await? {
+        find(epoch, seq, Fault::Duplicated, format!("{kind} {id} was already told by record {earlier}"));
+    }
+    for (epoch, seq, key) in db.unlisted_objects(box_id).await? {
+        find(epoch, seq, Fault::ObjectMissing, format!("sync.objects does not list {key}"));
+    }
+    Ok(())
+}
+
+async fn audit_objects(
+    db: &Database,
+    objects: &Objects,
+    scope: &Scope,
+    box_id: Uuid,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let depth = if scope.quick { Depth::Size } else { Depth::Content { bytes_max: u64::MAX } };
+    let mut after = (String::new(), String::new());
+    loop {
+        let page = db.objects_page(box_id, (&after.0, &after.1), OBJECTS_PER_PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = (last.bucket.clone(), last.key.clone());
+        let mut checks = Vec::new();
+        for (object, age_days) in page {
+            report.objects += 1;
+            if object.checked == Checked::Lost {
+                report.objects_lost += 1;
+                continue;
+            }
+            let check = async move {
+                let StoredObject { bucket, key, sha256, bytes, .. } = &object;
+                let result = objects.check(bucket, key, sha256, *bytes, depth).await;
+                (result, age_days)
+            };
+            checks.push(check.boxed());
+        }
+        let mut results = stream::iter(checks).buffered(CHECKS_AT_A_TIME);
+        while let Some((result, age_days)) = results.next().await {
+            let Err(fault) = result else { continue };
+            let (name, detail) = match fault {
+                ObjectFault::Missing { .. } if expired(age_days, scope.retention_days) => {
+                    report.objects_expired += 1;
+                    continue;
+                }
+                ObjectFault::Missing { bucket, key } => (Fault::ObjectMissing, format!("{bucket}/{key} is gone")),
+                ObjectFault::Mismatch { bucket, key, problem } => {
+                    (Fault::ObjectAltered, format!("{bucket}/{key} {problem}"))
+                }
+                ObjectFault::Down { .. } => return Err(fault).context("the audit could not be finished"),
+            };
+            report.findings.push(Finding { box_id, epoch: None, seq: None, fault: name, detail });
+        }
+    }
+}
+
+fn expired(age_days: f64, retention_days: u32) -> bool {
+    retention_days > 0 && age_days >= f64::from(retention_days)
+}

@@ -1,0 +1,133 @@
+//! `gtv-sync serve`, from top to bottom: metrics, clients, listener, preparation in the background, requests, drain.
+
+use crate::db::Database;
+use crate::metrics;
+use crate::objects::Objects;
+use crate::session::Center;
+use crate::settings::ServeArgs;
+use crate::web::{self, Preparation};
+use anyhow::Context;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// Sessions finish their batch within this time; then the process ends anyway, which costs nothing but a repeat.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// The recorder drops what it no longer needs, and new months get their partition.
+const UPKEEP: Duration = Duration::from_secs(10);
+const PARTITION_CHECK: Duration = Duration::from_secs(6 * 3600);
+
+pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let metrics = metrics::install()?;
+    let db = Database::new(&args.database)?;
+    let objects = Objects::new(&args.s3)?;
+    let stopping = CancellationToken::new();
+    let center = Arc::new(Center::new(db, objects, args, stopping.clone()));
+    let preparation = Arc::new(Preparation::default());
+    let sessions = TaskTracker::new();
+
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
+    info!(listen = %args.listen, version = env!("CARGO_PKG_VERSION"), "gtv-sync started");
+
+    tokio::spawn(prepare_schema(center.clone(), preparation.clone()));
+    tokio::spawn(prepare_buckets(center.clone(), preparation.clone()));
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+
+    let routes = web::routes(center, preparation, metrics, sessions.clone());
+    let mut terminate = signal(SignalKind::terminate()).context("signal handler")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signal handler")?;
+    let server = warp::serve(routes).incoming(listener).graceful(stopping.clone().cancelled_owned()).run();
+    let mut server = tokio::spawn(server);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = &mut server => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
+    }
+
+    info!(sessions = sessions.len(), "stopping");
+    stopping.cancel();
+    sessions.close();
+    let drained = async {
+        sessions.wait().await;
+        let _ = server.await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => warn!("second signal: not waiting for sessions"),
+        _ = interrupt.recv() => warn!("second signal: not waiting for sessions"),
+        ended = tokio::time::timeout(DRAIN_TIMEOUT, drained) => {
+            if ended.is_err() {
+                warn!(sessions = sessions.len(), "sessions did not end in time");
+            }
+        }
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Migrates as soon as PostgreSQL answers, then keeps the partitions ahead of time.
+async fn prepare_schema(center: Arc<Center>, preparation: Arc<Preparation>) {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match center.db.migrate().await {
+            Ok(applied) => {
+                if !applied.is_empty() {
+                    info!(migrations = applied.join(", "), "schema migrated");
+                }
+                break;
+            }
+            Err(error) => warn!(%error, retry_s = wait.as_secs_f32(), "the schema could not be prepared"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_LONGEST);
+    }
+    loop {
+        let pause = match center.db.ensure_partitions().await {
+            Ok(()) => {
+                preparation.schema.store(true, Ordering::Relaxed);
+                PARTITION_CHECK
+            }
+            Err(error) => {
+                warn!(%error, "the partitions of the next months could not be made");
+                RETRY_LONGEST
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn prepare_buckets(center: Arc<Center>, preparation: Arc<Preparation>) {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match center.objects.provision().await {
+            Ok(done) => {
+                for bucket in done.created {
+                    info!(bucket, "bucket created");
+                }
+                for (feature, answer) in done.refused {
+                    warn!(feature, answer, "the S3 server does not offer this; going on without it");
+                }
+                preparation.buckets.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(error) => warn!(%error, retry_s = wait.as_secs_f32(), "the buckets could not be prepared"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_LONGEST);
+    }
+}

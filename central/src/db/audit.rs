@@ -1,0 +1,230 @@
+//! Queries of the audit.
+
+use super::chain::position_of;
+use super::{Database, DbError, hash_column};
+use gtv_protocol::hex_bytes::HexBytes;
+use gtv_protocol::{Hash, Position, PublicKey, Record, Signature};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+pub struct StoredChain {
+    pub box_id: Uuid,
+    /// The box's registered key.
+    pub key: PublicKey,
+    pub committed: Position,
+    pub last_head: Option<u64>,
+}
+
+pub struct StoredRecord {
+    pub seq: u64,
+    pub prev_hash: Hash,
+    pub hash: Hash,
+    /// Or why the row cannot be a record any more.
+    pub record: Result<Record, String>,
+    pub quarantined: Option<String>,
+}
+
+pub struct StoredHead {
+    pub hash: Hash,
+    pub lost_digest: Hash,
+    pub signature: Signature,
+    pub public_key: PublicKey,
+}
+
+/// A typed table and the function that derives its rows.
+pub struct RowTable {
+    pub name: &'static str,
+    function: &'static str,
+    /// Columns that identify a row.
+    key: &'static [&'static str],
+}
+
+pub const ROW_TABLES: &[RowTable] = &[
+    table("ai.detections", "sync.detection_rows"),
+    RowTable { name: "ai.alternatives", function: "sync.alternative_rows", key: &["box_id", "epoch", "seq", "rank"] },
+    table("ai.alerts", "sync.alert_rows"),
+    table("streaming.clips", "sync.clip_rows"),
+    table("streaming.recordings", "sync.recording_rows"),
+    table("streaming.gaps", "sync.gap_rows"),
+    table("streaming.tombstones", "sync.tombstone_rows"),
+    // Only the newest record of a camera has a row.
+    RowTable { name: "cidades.cameras", function: "sync.camera_rows", key: &["box_id", "camera"] },
+];
+
+const fn table(name: &'static str, function: &'static str) -> RowTable {
+    RowTable { name, function, key: &["box_id", "epoch", "seq"] }
+}
+
+pub enum RowFault {
+    Missing,
+    Altered,
+    Invented,
+}
+
+impl Database {
+    pub async fn chains(&self, box_id: Uuid) -> Result<Vec<StoredChain>, DbError> {
+        let client = self.client().await?;
+        let rows = client
+            .query(
+                "SELECT c.epoch, c.seq, c.hash, b.public_key,
+                        (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)) AS last_head
+                 FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id WHERE c.box_id = $1 ORDER BY c.epoch",
+                &[&box_id],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredChain {
+                    box_id,
+                    key: hash_column(row, "public_key")?,
+                    committed: position_of(row)?,
+                    last_head: row.try_get::<_, Option<i64>>("last_head")?.map(i64::cast_unsigned),
+                })
+            })
+            .collect()
+    }
+
+    pub async fn records_page(
+        &self,
+        box_id: Uuid,
+        epoch: i64,
+        after: u64,
+        limit: i64,
+    ) -> Result<Vec<StoredRecord>, DbError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "SELECT epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason
+                 FROM sync.records WHERE box_id = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+            )
+            .await?;
+        let rows = client.query(&statement, &[&box_id, &epoch, &after.cast_signed(), &limit]).await?;
+        rows.iter().map(stored_record).collect()
+    }
+
+    /// Signed heads with `after < seq <= last`.
+    pub async fn heads(
+        &self,
+        box_id: Uuid,
+        epoch: i64,
+        after: u64,
+        last: u64,
+    ) -> Result<BTreeMap<u64, StoredHead>, DbError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "SELECT seq, hash, lost_digest, signature, public_key FROM sync.heads
+                 WHERE box_id = $1 AND epoch = $2 AND seq > $3 AND seq <= $4",
+            )
+            .await?;
+        let bounds = (after.cast_signed(), last.cast_signed());
+        let rows = client.query(&statement, &[&box_id, &epoch, &bounds.0, &bounds.1]).await?;
+        rows.iter()
+            .map(|row| {
+                let signature: &[u8] = row.try_get("signature")?;
+                let head = StoredHead {
+                    hash: hash_column(row, "hash")?,
+                    lost_digest: hash_column(row, "lost_digest")?,
+                    // One of another length is not a signature of anything.
+                    signature: HexBytes(signature.try_into().unwrap_or([0; 64])),
+                    public_key: hash_column(row, "public_key")?,
+                };
+                Ok((row.try_get::<_, i64>("seq")?.cast_unsigned(), head))
+            })
+            .collect()
+    }
+
+    pub async fn seq_of_hash(&self, box_id: Uuid, epoch: i64, hash: &Hash) -> Result<Option<u64>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT seq FROM sync.records WHERE box_id = $1 AND epoch = $2 AND hash = $3 LIMIT 1";
+        let row = client.query_opt(sql, &[&box_id, &epoch, &hash.as_bytes().as_slice()]).await?;
+        row.map(|row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned())).transpose()
+    }
+
+    /// Typed rows that differ from what the records say; derived again by the functions that made them.
+    pub async fn row_faults(&self, box_id: Uuid, table: &RowTable) -> Result<Vec<(i64, u64, RowFault)>, DbError> {
+        let RowTable { name, function, key } = table;
+        let key_list = key.join(", ");
+        let newest_only = if key.contains(&"camera") {
+            format!("SELECT DISTINCT ON ({key_list}) * FROM derived ORDER BY {key_list}, epoch DESC, seq DESC")
+        } else {
+            "SELECT * FROM derived".to_owned()
+        };
+        let sql = format!(
+            "WITH derived AS (
+                 SELECT f.* FROM sync.chains c, LATERAL {function}(c.box_id, c.epoch, 1, c.seq) f WHERE c.box_id = $1
+             ), expected AS ({newest_only}), stored AS (
+                 SELECT * FROM {name} WHERE box_id = $1
+             )
+             SELECT coalesce(e.epoch, s.epoch), coalesce(e.seq, s.seq), e.seq IS NULL, s.seq IS NULL
+             FROM expected e FULL JOIN stored s USING ({key_list})
+             WHERE to_jsonb(e) IS DISTINCT FROM to_jsonb(s) ORDER BY 1, 2"
+        );
+        let client = self.client().await?;
+        // Reads whole tables: may take longer than a statement of the service.
+        client.batch_execute("SET statement_timeout = 0").await?;
+        let rows = client.query(&sql, &[&box_id]).await;
+        client.batch_execute("RESET statement_timeout").await?;
+        let rows = match rows {
+            // A body was altered so that it is no JSON any more; the walk of the chain names it.
+            Err(e) if e.code().is_some_and(|code| code.code().starts_with("22")) => return Ok(Vec::new()),
+            rows => rows?,
+        };
+        rows.iter()
+            .map(|row| {
+                let fault = match (row.try_get(2)?, row.try_get(3)?) {
+                    (true, _) => RowFault::Invented,
+                    (false, true) => RowFault::Missing,
+                    (false, false) => RowFault::Altered,
+                };
+                Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.cast_unsigned(), fault))
+            })
+            .collect()
+    }
+
+    /// Things told twice under different numbers: (epoch, seq, kind, id, earlier seq).
+    pub async fn repeated_ids(&self, box_id: Uuid) -> Result<Vec<(i64, u64, String, String, i64)>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT epoch, seq, kind, id, earlier FROM (
+                       SELECT epoch, seq, kind, id,
+                              lag(seq) OVER (PARTITION BY kind, id ORDER BY epoch, seq) AS earlier
+                       FROM sync.records WHERE box_id = $1 AND kind NOT IN ('camera', 'box_status')
+                   ) r WHERE earlier IS NOT NULL ORDER BY epoch, seq";
+        let rows = client.query(sql, &[&box_id]).await?;
+        rows.iter()
+            .map(|row| {
+                let seq = row.try_get::<_, i64>("seq")?.cast_unsigned();
+                Ok((row.try_get("epoch")?, seq, row.try_get("kind")?, row.try_get("id")?, row.try_get("earlier")?))
+            })
+            .collect()
+    }
+
+    /// Objects that an applied record names and `sync.objects` does not have.
+    pub async fn unlisted_objects(&self, box_id: Uuid) -> Result<Vec<(i64, u64, String)>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT r.epoch, r.seq, o->>'key' AS key
+                   FROM sync.records r CROSS JOIN LATERAL jsonb_array_elements(r.objects) o
+                   LEFT JOIN sync.objects s ON s.bucket = o->>'bucket' AND s.key = o->>'key'
+                   WHERE r.box_id = $1 AND r.state = 'applied' AND s.key IS NULL ORDER BY 1, 2";
+        let rows = client.query(sql, &[&box_id]).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("epoch")?, row.try_get::<_, i64>("seq")?.cast_unsigned(), row.try_get("key")?)))
+            .collect()
+    }
+}
+
+fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
+    let seq = row.try_get::<_, i64>("seq")?.cast_unsigned();
+    let (prev_hash, hash) = (hash_column(row, "prev_hash")?, hash_column(row, "hash")?);
+    let (kind, id) = (row.try_get("kind")?, row.try_get("id")?);
+    let (epoch, created_at_us) = (row.try_get("epoch")?, row.try_get("created_at_us")?);
+    let objects = serde_json::from_value(row.try_get("objects")?).map_err(|e| format!("its objects: {e}"));
+    let body = RawValue::from_string(row.try_get("body")?).map_err(|e| format!("its body: {e}"));
+    let record = objects
+        .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? }));
+    let reason: Option<String> = row.try_get("reason")?;
+    let quarantined = (row.try_get::<_, &str>("state")? == "quarantined").then(|| reason.unwrap_or_default());
+    Ok(StoredRecord { seq, prev_hash, hash, record, quarantined })
+}

@@ -1,0 +1,289 @@
+//! The transaction of a batch: records, typed rows, objects, signature and position, all or nothing.
+
+use super::chain::position_of;
+use super::objects::StoredObject;
+use super::{Database, DbError};
+use deadpool_postgres::Transaction;
+use gtv_protocol::{Batch, Hash, Kind, Position, PublicKey, Record, Signature, auth};
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+/// A record that continues the chain, and why it gets no typed row, if so.
+pub struct Reviewed {
+    pub record: Record,
+    pub quarantine: Option<String>,
+}
+
+/// The box's signature over the last record of a batch.
+pub struct Head {
+    pub lost_digest: Hash,
+    pub signature: Signature,
+    pub public_key: PublicKey,
+}
+
+impl Head {
+    pub fn of(batch: &Batch, public_key: PublicKey) -> Self {
+        Self { lost_digest: auth::lost_digest(&batch.unavailable), signature: batch.signature, public_key }
+    }
+}
+
+/// What is written in one transaction.
+pub struct Accepted {
+    pub box_id: Uuid,
+    /// Position the records continue; the transaction checks that it still is the committed one.
+    pub after: Position,
+    pub records: Vec<Reviewed>,
+    pub objects: Vec<StoredObject>,
+    /// Absent if the batch was cut short: its signature is over a record that is not written now.
+    pub head: Option<Head>,
+}
+
+pub enum Outcome {
+    Committed {
+        to: Position,
+        quarantined: u64,
+    },
+    /// Another session of the same box was faster; nothing was written.
+    Moved,
+    /// The box has begun a newer epoch in another session; nothing was written.
+    Superseded,
+}
+
+impl Database {
+    pub async fn commit(&self, accepted: &Accepted) -> Result<Outcome, DbError> {
+        let Some(last) = accepted.records.last() else { return Ok(Outcome::Moved) };
+        let to = Position { epoch: accepted.after.epoch, seq: last.record.seq, hash: last.record.hash };
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        match lock_chain(&tx, accepted.box_id, accepted.after.epoch).await? {
+            Locked::Superseded => return Ok(Outcome::Superseded),
+            Locked::At(position) if position != accepted.after => return Ok(Outcome::Moved),
+            Locked::At(_) => {}
+        }
+        insert_records(&tx, accepted).await?;
+        let late = insert_typed(&tx, accepted, to).await?;
+        insert_objects(&tx, accepted).await?;
+        if let Some(head) = &accepted.head {
+            insert_head(&tx, accepted.box_id, to, head).await?;
+        }
+        let statement = tx
+            .prepare_cached(
+                "UPDATE sync.chains SET seq = $3, hash = $4, updated_at = now() WHERE box_id = $1 AND epoch = $2",
+            )
+            .await?;
+        let (seq, hash) = (to.seq.cast_signed(), to.hash.as_bytes().as_slice());
+        tx.execute(&statement, &[&accepted.box_id, &to.epoch, &seq, &hash]).await?;
+        tx.commit().await?;
+        let reviewed = accepted.records.iter().filter(|r| r.quarantine.is_some()).count() as u64;
+        Ok(Outcome::Committed { to, quarantined: reviewed + late })
+    }
+}
+
+enum Locked {
+    At(Position),
+    Superseded,
+}
+
+/// Serializes all sessions of a chain until the end of the transaction.
+async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Locked, DbError> {
+    let start = Position::start(box_id, epoch);
+    let insert = tx
+        .prepare_cached(
+            "INSERT INTO sync.chains (box_id, epoch, seq, hash) VALUES ($1, $2, 0, $3) ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    tx.execute(&insert, &[&box_id, &epoch, &start.hash.as_bytes().as_slice()]).await?;
+    let select = tx
+        .prepare_cached(
+            "SELECT epoch, seq, hash, EXISTS (SELECT FROM sync.chains n WHERE n.box_id = $1 AND n.epoch > $2) AS newer
+             FROM sync.chains WHERE box_id = $1 AND epoch = $2 FOR UPDATE",
+        )
+        .await?;
+    let row = tx.query_one(&select, &[&box_id, &epoch]).await?;
+    if row.try_get("newer")? {
+        return Ok(Locked::Superseded);
+    }
+    Ok(Locked::At(position_of(&row)?))
+}
+
+async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(), DbError> {
+    let records = &accepted.records;
+    let seqs: Vec<i64> = records.iter().map(|r| r.record.seq.cast_signed()).collect();
+    let prev_hashes: Vec<&[u8]> = records.iter().map(|r| r.record.prev_hash.as_bytes().as_slice()).collect();
+    let hashes: Vec<&[u8]> = records.iter().map(|r| r.record.hash.as_bytes().as_slice()).collect();
+    let kinds: Vec<&str> = records.iter().map(|r| r.record.kind.as_str()).collect();
+    let ids: Vec<&str> = records.iter().map(|r| r.record.id.as_str()).collect();
+    let created: Vec<i64> = records.iter().map(|r| r.record.created_at_us).collect();
+    let objects: Vec<serde_json::Value> = records
+        .iter()
+        .map(|r| serde_json::to_value(&r.record.objects))
+        .collect::<Result<_, _>>()
+        .map_err(|e| DbError::Data(format!("objects of a record: {e}")))?;
+    let bodies: Vec<&str> = records.iter().map(|r| r.record.body.get()).collect();
+    let reasons: Vec<Option<&str>> = records.iter().map(|r| r.quarantine.as_deref()).collect();
+    let statement = tx
+        .prepare_cached(
+            "INSERT INTO sync.records (box_id, epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body,
+                                       reason, state)
+             SELECT $1::uuid, $2::bigint, r.*, CASE WHEN r.reason IS NULL THEN 'applied' ELSE 'quarantined' END
+             FROM unnest($3::bigint[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[],
+                         $10::text[], $11::text[])
+                  AS r (seq, prev_hash, hash, kind, id, created_at_us, objects, body, reason)",
+        )
+        .await?;
+    tx.execute(
+        &statement,
+        &[
+            &accepted.box_id,
+            &accepted.after.epoch,
+            &seqs,
+            &prev_hashes,
+            &hashes,
+            &kinds,
+            &ids,
+            &created,
+            &objects,
+            &bodies,
+            &reasons,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Derives the typed rows. If PostgreSQL cannot make a row of one record (a number out of range, text it cannot hold),
+/// that record is quarantined instead of blocking its chain for ever. Returns how many were.
+async fn insert_typed(tx: &Transaction<'_>, accepted: &Accepted, to: Position) -> Result<u64, DbError> {
+    let applied: Vec<(Kind, u64)> = accepted
+        .records
+        .iter()
+        .filter(|r| r.quarantine.is_none())
+        .filter_map(|r| Some((Kind::parse(&r.record.kind)?, r.record.seq)))
+        .collect();
+    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| applied.iter().any(|(kind, _)| kind == k)).collect();
+    tx.batch_execute("SAVEPOINT typed").await?;
+    match derive(tx, accepted, &kinds, accepted.after.seq + 1, to.seq).await {
+        Ok(()) => return Ok(0),
+        Err(DbError::Query(e)) if is_about_data(&e) => {}
+        Err(e) => return Err(e),
+    }
+    tx.batch_execute("ROLLBACK TO SAVEPOINT typed").await?;
+    let mut quarantined = 0;
+    for (kind, seq) in applied {
+        tx.batch_execute("SAVEPOINT one").await?;
+        match derive(tx, accepted, &[kind], seq, seq).await {
+            Ok(()) => tx.batch_execute("RELEASE SAVEPOINT one").await?,
+            Err(DbError::Query(e)) if is_about_data(&e) => {
+                tx.batch_execute("ROLLBACK TO SAVEPOINT one").await?;
+                let reason = format!("PostgreSQL cannot hold it: {}", super::chain_of(&e));
+                tx.execute(
+                    "UPDATE sync.records SET state = 'quarantined', reason = $4
+                     WHERE box_id = $1 AND epoch = $2 AND seq = $3",
+                    &[&accepted.box_id, &accepted.after.epoch, &seq.cast_signed(), &reason],
+                )
+                .await?;
+                quarantined += 1;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(quarantined)
+}
+
+/// Classes 22 (data exception) and 23 (integrity constraint) are about the row, everything else about the server.
+fn is_about_data(error: &tokio_postgres::Error) -> bool {
+    let about_data = |code: &SqlState| code.code().starts_with("22") || code.code().starts_with("23");
+    // An unreadable body exceeds jsonb's nesting limit as "statement_too_complex" or "stack depth".
+    let too_deep = |code: &SqlState| *code == SqlState::STATEMENT_TOO_COMPLEX;
+    error.code().is_some_and(|code| about_data(code) || too_deep(code))
+}
+
+async fn derive(
+    tx: &Transaction<'_>,
+    accepted: &Accepted,
+    kinds: &[Kind],
+    first: u64,
+    last: u64,
+) -> Result<(), DbError> {
+    let (first, last) = (first.cast_signed(), last.cast_signed());
+    for kind in kinds {
+        for sql in derivations(*kind) {
+            let statement = tx.prepare_cached(sql).await?;
+            tx.execute(&statement, &[&accepted.box_id, &accepted.after.epoch, &first, &last]).await?;
+        }
+    }
+    Ok(())
+}
+
+fn derivations(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Detection => &[
+            "INSERT INTO ai.detections SELECT * FROM sync.detection_rows($1, $2, $3, $4)",
+            "INSERT INTO ai.alternatives SELECT * FROM sync.alternative_rows($1, $2, $3, $4)",
+        ],
+        Kind::Alert => &["INSERT INTO ai.alerts SELECT * FROM sync.alert_rows($1, $2, $3, $4)"],
+        Kind::Clip => &["INSERT INTO streaming.clips SELECT * FROM sync.clip_rows($1, $2, $3, $4)"],
+        Kind::Recording => &["INSERT INTO streaming.recordings SELECT * FROM sync.recording_rows($1, $2, $3, $4)"],
+        Kind::Gap => &["INSERT INTO streaming.gaps SELECT * FROM sync.gap_rows($1, $2, $3, $4)"],
+        Kind::Tombstone => &["INSERT INTO streaming.tombstones SELECT * FROM sync.tombstone_rows($1, $2, $3, $4)"],
+        Kind::Camera => &["INSERT INTO cidades.cameras
+                SELECT DISTINCT ON (camera) * FROM sync.camera_rows($1, $2, $3, $4) ORDER BY camera, seq DESC
+             ON CONFLICT (box_id, camera) DO UPDATE
+                SET epoch = excluded.epoch, seq = excluded.seq, name = excluded.name, enabled = excluded.enabled,
+                    removed = excluded.removed, manufacturer = excluded.manufacturer, model = excluded.model,
+                    latitude = excluded.latitude, longitude = excluded.longitude, updated_at = excluded.updated_at
+                WHERE (cameras.epoch, cameras.seq) < (excluded.epoch, excluded.seq)"],
+        Kind::BoxStatus => &["UPDATE cidades.boxes SET status = s.b, status_at = sync.at_us(s.created_at_us)
+             FROM (SELECT b, created_at_us FROM sync.bodies($1, $2, $3, $4, 'box_status') ORDER BY seq DESC LIMIT 1) s
+             WHERE id = $1"],
+    }
+}
+
+async fn insert_objects(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(), DbError> {
+    if accepted.objects.is_empty() {
+        return Ok(());
+    }
+    let objects = &accepted.objects;
+    let buckets: Vec<&str> = objects.iter().map(|o| o.bucket.as_str()).collect();
+    let keys: Vec<&str> = objects.iter().map(|o| o.key.as_str()).collect();
+    let hashes: Vec<&[u8]> = objects.iter().map(|o| o.sha256.as_bytes().as_slice()).collect();
+    let bytes: Vec<i64> = objects.iter().map(|o| o.bytes.cast_signed()).collect();
+    let checked: Vec<&str> = objects.iter().map(|o| o.checked.as_str()).collect();
+    let reasons: Vec<Option<&str>> = objects.iter().map(|o| o.reason.as_deref()).collect();
+    let statement = tx
+        .prepare_cached(
+            "INSERT INTO sync.objects (bucket, key, box_id, sha256, bytes, checked, reason)
+             SELECT DISTINCT ON (o.bucket, o.key) o.bucket, o.key, $1::uuid, o.sha256, o.bytes, o.checked, o.reason
+             FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::text[])
+                  AS o (bucket, key, sha256, bytes, checked, reason)
+             ON CONFLICT (bucket, key) DO UPDATE
+                SET checked = excluded.checked, reason = excluded.reason, checked_at = now()
+                WHERE objects.checked <> 'content'",
+        )
+        .await?;
+    tx.execute(&statement, &[&accepted.box_id, &buckets, &keys, &hashes, &bytes, &checked, &reasons]).await?;
+    Ok(())
+}
+
+async fn insert_head(tx: &Transaction<'_>, box_id: Uuid, at: Position, head: &Head) -> Result<(), DbError> {
+    let statement = tx
+        .prepare_cached(
+            "INSERT INTO sync.heads (box_id, epoch, seq, hash, lost_digest, signature, public_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .await?;
+    tx.execute(
+        &statement,
+        &[
+            &box_id,
+            &at.epoch,
+            &at.seq.cast_signed(),
+            &at.hash.as_bytes().as_slice(),
+            &head.lost_digest.as_bytes().as_slice(),
+            &head.signature.as_bytes().as_slice(),
+            &head.public_key.as_bytes().as_slice(),
+        ],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Makes the buckets and asks for versioning, expiry and encryption at rest. Not every S3 server has all of these:
+//! what is refused is reported, and the service runs without it.
+
+use super::{BUCKETS, Objects, ObjectsError, client_options};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, StatusCode};
+use object_store::aws::{AwsAuthorizer, AwsCredential};
+use object_store::client::{HttpClient, HttpConnector, HttpRequestBody, ReqwestConnector};
+use sha2::{Digest, Sha256};
+
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/// What provisioning did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    pub created: Vec<String>,
+    /// Feature and the server's answer.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Objects {
+    /// Safe to repeat.
+    pub async fn provision(&self) -> Result<Provisioned, ObjectsError> {
+        let client = ReqwestConnector::default()
+            .connect(&client_options(&self.settings))
+            .map_err(|e| ObjectsError::Settings { bucket: "(all)".to_owned(), problem: e.to_string() })?;
+        let mut done = Provisioned::default();
+        for bucket in BUCKETS.map(|name| format!("{}{name}", self.settings.bucket_prefix)) {
+            self.ensure_bucket(&client, &bucket, &mut done).await?;
+            for (feature, query, body) in self.wishes() {
+                let (status, answer) = self.request(&client, Method::PUT, &bucket, query, body).await?;
+                if !status.is_success() {
+                    done.refused.push((format!("{feature} of bucket {bucket}"), explain(status, &answer)));
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn ensure_bucket(
+        &self,
+        client: &HttpClient,
+        bucket: &str,
+        done: &mut Provisioned,
+    ) -> Result<(), ObjectsError> {
+        let (status, _) = self.request(client, Method::HEAD, bucket, "", String::new()).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let region = &self.settings.s3_region;
+        // us-east-1 is the one region that must not be named.
+        let body = if region == "us-east-1" {
+            String::new()
+        } else {
+            let place = format!("<LocationConstraint>{region}</LocationConstraint>");
+            format!("<CreateBucketConfiguration xmlns=\"{NAMESPACE}\">{place}</CreateBucketConfiguration>")
+        };
+        let (status, answer) = self.request(client, Method::PUT, bucket, "", body).await?;
+        if status.is_success() {
+            done.created.push(bucket.to_owned());
+        } else if !answer.contains("BucketAlreadyOwnedByYou") {
+            return Err(ObjectsError::Bucket { bucket: bucket.to_owned(), problem: explain(status, &answer) });
+        }
+        Ok(())
+    }
+
+    /// Feature, query and body of each request.
+    fn wishes(&self) -> Vec<(&'static str, &'static str, String)> {
+        let mut wishes = vec![
+            (
+                "versioning",
+                "versioning",
+                format!(
+                    "<VersioningConfiguration xmlns=\"{NAMESPACE}\"><Status>Enabled</Status></VersioningConfiguration>"
+                ),
+            ),
+            (
+                "encryption at rest",
+                "encryption",
+                format!(
+                    "<ServerSideEncryptionConfiguration xmlns=\"{NAMESPACE}\"><Rule>\
+                     <ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
+                     </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+                ),
+            ),
+        ];
+        let days = self.settings.retention_days;
+        if days > 0 {
+            let body = format!(
+                "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>gtv-retention</ID><Filter></Filter>\
+                 <Status>Enabled</Status><Expiration><Days>{days}</Days></Expiration>\
+                 <AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>\
+                 </AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>"
+            );
+            wishes.push(("expiry", "lifecycle", body));
+        }
+        wishes
+    }
+
+    async fn request(
+        &self,
+        client: &HttpClient,
+        method: Method,
+        bucket: &str,
+        query: &str,
+        body: String,
+    ) -> Result<(StatusCode, String), ObjectsError> {
+        let settings = &self.settings;
+        let mark = if query.is_empty() { "" } else { "?" };
+        let uri = format!("{}/{bucket}{mark}{query}", settings.s3_endpoint.trim_end_matches('/'));
+        // AWS wants a checksum on configuration requests; SHA-256 is one of those it takes instead of MD5.
+        let checksum = BASE64_STANDARD.encode(Sha256::digest(body.as_bytes()));
+        let mut builder = http::Request::builder().method(method).uri(&uri);
+        if !body.is_empty() {
+            builder = builder.header("x-amz-checksum-sha256", checksum).header("content-type", "application/xml");
+        }
+        let wrong = |problem: String| ObjectsError::Settings { bucket: bucket.to_owned(), problem };
+        let mut request = builder.body(HttpRequestBody::from(body)).map_err(|e| wrong(e.to_string()))?;
+        let credential = AwsCredential {
+            key_id: settings.s3_access_key.clone(),
+            secret_key: settings.s3_secret_key.clone(),
+            token: None,
+        };
+        AwsAuthorizer::new(&credential, "s3", &settings.s3_region)
+            .try_authorize(&mut request, None)
+            .map_err(|e| wrong(e.to_string()))?;
+        let response = client.execute(request).await.map_err(|e| self.down(&e))?;
+        let status = response.status();
+        let answer = response.into_body().bytes().await.map_err(|e| self.down(&e))?;
+        Ok((status, String::from_utf8_lossy(&answer).into_owned()))
+    }
+}
+
+/// Status and the `Code` and `Message` of an S3 error document.
+fn explain(status: StatusCode, answer: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = answer.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{status}, {code}: {message}"),
+        (Some(code), None) => format!("{status}, {code}"),
+        _ => status.to_string(),
+    }
+}

@@ -1,0 +1,308 @@
+//! One batch: what was seen before is compared, what is new is checked, written and acknowledged.
+
+use super::review::{misplaced, review};
+use super::{Center, Session, database_down, unavailable};
+use crate::db::commit::{Accepted, Head, Outcome, Reviewed};
+use crate::db::objects::{Checked, StoredObject};
+use crate::metrics;
+use crate::objects::check::{Depth, ObjectFault};
+use ::metrics::{counter, histogram};
+use futures_util::{FutureExt, StreamExt, stream};
+use gtv_protocol::record::chain_hash;
+use gtv_protocol::{
+    Ack, Batch, ChainFault, Message, ObjectRef, Position, Record, Refusal, RefusalCode, Reject, RejectCode, auth, chain,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+use tracing::{debug, warn};
+
+/// Objects of a batch checked at a time.
+const CHECKS_AT_A_TIME: usize = 16;
+/// How often a batch starts over because another session of the same box was faster.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Where and why a batch is cut short.
+struct Cut {
+    seq: u64,
+    code: RejectCode,
+    message: String,
+    objects: Vec<gtv_protocol::Hash>,
+    /// True for what deserves a place among the incidents.
+    incident: bool,
+}
+
+pub async fn process(center: &Center, session: &mut Session, batch: Batch) -> Result<Vec<Message>, Refusal> {
+    let first = batch.records.first().map_or(0, |record| record.seq);
+    if session.hold.is_some_and(|hold| first > hold) {
+        counter!(metrics::BATCHES, "outcome" => "skipped").increment(1);
+        return Ok(Vec::new());
+    }
+    session.hold = None;
+    let (key, box_id) = (session.key, session.box_id);
+    if !auth::verify_batch(&key, box_id, &batch) {
+        note(center, session, first, "bad_signature", "a batch is not signed by the box's key").await?;
+        return Err(Refusal {
+            code: RefusalCode::BadSignature,
+            message: format!("the batch at record {first} is not signed by this box's key"),
+            retry_after_s: None,
+            newest: None,
+        });
+    }
+    for _ in 0..ATTEMPTS_MAX {
+        let position = match session.position {
+            Some(position) => position,
+            None => center.db.position(box_id, session.epoch).await.map_err(|e| database_down(&e))?,
+        };
+        if let Some(replies) = attempt(center, session, &batch, position).await? {
+            return Ok(replies);
+        }
+        session.position = None;
+    }
+    Err(unavailable("several sessions of this box are sending at once".to_owned()))
+}
+
+/// `None` if the committed position moved meanwhile.
+async fn attempt(
+    center: &Center,
+    session: &mut Session,
+    batch: &Batch,
+    position: Position,
+) -> Result<Option<Vec<Message>>, Refusal> {
+    let records = &batch.records;
+    let repeated = repeated_prefix(records, position);
+    let mut cut = compare_repeated(center, session, &records[..repeated]).await?;
+    // Nothing of a batch that contradicts what is committed is acknowledged.
+    let consistent = cut.is_none();
+    let mut accepted = 0;
+    if consistent {
+        let (good, _, fault) = chain::follow(session.box_id, position, &records[repeated..]);
+        (accepted, cut) = (good, fault.map(chain_cut));
+    }
+    let mut new = &records[repeated..repeated + accepted];
+
+    let (objects, object_cut) = check_objects(center, session, batch, new).await?;
+    if let Some((index, object_cut)) = object_cut {
+        new = &new[..index];
+        cut = Some(object_cut);
+    }
+    counter!(metrics::RECORDS_REPEATED).increment(repeated as u64);
+
+    let mut committed = position;
+    if !new.is_empty() {
+        let head = (cut.is_none()).then(|| Head::of(batch, session.key));
+        match commit(center, session, position, new, objects, head).await? {
+            Some(to) => committed = to,
+            None => return Ok(None),
+        }
+    }
+    session.position = Some(committed);
+    let mut replies = Vec::new();
+    if consistent && repeated > 0 || !new.is_empty() {
+        replies.push(Message::Ack(Ack { epoch: committed.epoch, seq: committed.seq }));
+    }
+    let outcome = match (&cut, new.is_empty()) {
+        (Some(_), _) => "rejected",
+        (None, true) => "repeated",
+        (None, false) => "committed",
+    };
+    counter!(metrics::BATCHES, "outcome" => outcome).increment(1);
+    if let Some(cut) = cut {
+        replies.push(reject(center, session, committed, cut).await?);
+    }
+    Ok(Some(replies))
+}
+
+/// How many records at the beginning are consecutive and already committed.
+fn repeated_prefix(records: &[Record], position: Position) -> usize {
+    let mut expected = None;
+    records
+        .iter()
+        .take_while(|record| {
+            let next = expected.is_none_or(|seq| record.seq == seq);
+            expected = Some(record.seq.saturating_add(1));
+            next && record.epoch == position.epoch && record.seq <= position.seq
+        })
+        .count()
+}
+
+/// A record that comes again must be the one that was committed under its number.
+async fn compare_repeated(center: &Center, session: &Session, repeated: &[Record]) -> Result<Option<Cut>, Refusal> {
+    let (Some(first), Some(last)) = (repeated.first(), repeated.last()) else { return Ok(None) };
+    let stored =
+        center.db.hashes(session.box_id, session.epoch, first.seq, last.seq).await.map_err(|e| database_down(&e))?;
+    let altered = repeated.iter().find(|record| {
+        stored.get(&record.seq) != Some(&record.hash) || chain_hash(session.box_id, record) != record.hash
+    });
+    Ok(altered.map(|record| Cut {
+        seq: record.seq,
+        code: RejectCode::Altered,
+        message: format!("altered: another record was committed as {}; begin a new epoch", record.seq),
+        objects: Vec::new(),
+        incident: true,
+    }))
+}
+
+fn chain_cut(fault: ChainFault) -> Cut {
+    let code = match fault {
+        ChainFault::Lost { .. } => RejectCode::Lost,
+        ChainFault::Reordered { .. } => RejectCode::Reordered,
+        ChainFault::Duplicated { .. } => RejectCode::Duplicated,
+        ChainFault::Altered { .. } => RejectCode::Altered,
+        ChainFault::Forked { .. } => RejectCode::Forked,
+        ChainFault::Epoch { .. } => RejectCode::Epoch,
+    };
+    Cut { seq: fault.seq(), code, message: fault.to_string(), objects: Vec::new(), incident: true }
+}
+
+type CheckedObjects = (Vec<StoredObject>, Option<(usize, Cut)>);
+
+/// Checks all objects that `new` names. Returns those of the records before the first fault, and that fault with the
+/// index of its record.
+async fn check_objects(
+    center: &Center,
+    session: &Session,
+    batch: &Batch,
+    new: &[Record],
+) -> Result<CheckedObjects, Refusal> {
+    // A misplaced object is not ours to look for: its record is quarantined by the review.
+    let wanted: Vec<(usize, &ObjectRef)> = new
+        .iter()
+        .enumerate()
+        .flat_map(|(index, record)| record.objects.iter().map(move |object| (index, object)))
+        .filter(|(_, object)| misplaced(session.box_id, object).is_none())
+        .collect();
+    let keys: Vec<&str> = wanted.iter().map(|(_, object)| object.key.as_str()).collect();
+    let known = center.db.known_objects(session.box_id, &keys).await.map_err(|e| database_down(&e))?;
+    let lost: BTreeMap<_, _> = batch.unavailable.iter().map(|u| (u.sha256, u.reason.as_str())).collect();
+
+    // One request an object, though many records may name it.
+    let unique: BTreeSet<(&str, &str, gtv_protocol::Hash, u64)> =
+        wanted.iter().map(|(_, o)| (o.bucket.as_str(), o.key.as_str(), o.sha256, o.bytes)).collect();
+    let mut checks = Vec::with_capacity(unique.len());
+    for (bucket, key, sha256, bytes) in unique {
+        let is_known = known.contains(&(bucket.to_owned(), key.to_owned()));
+        let bytes_max = center.object_read_bytes;
+        let depth = if is_known { Depth::Size } else { Depth::Content { bytes_max } };
+        let check = async move {
+            let started = Instant::now();
+            let result = center.objects.check(bucket, key, &sha256, bytes, depth).await;
+            histogram!(metrics::OBJECT_SECONDS).record(started.elapsed().as_secs_f64());
+            // Known means read back before: a look at its size does not make it less than that.
+            let result = result.map(|checked| if is_known { Checked::Content } else { checked });
+            ((bucket, key), result)
+        };
+        checks.push(check.boxed());
+    }
+    let results: BTreeMap<(&str, &str), Result<Checked, ObjectFault>> =
+        stream::iter(checks).buffer_unordered(CHECKS_AT_A_TIME).collect().await;
+
+    let mut objects = Vec::new();
+    let mut fault_at: Option<(usize, Vec<(gtv_protocol::Hash, ObjectFault)>)> = None;
+    for (index, object) in wanted {
+        if fault_at.as_ref().is_some_and(|(at, _)| *at < index) {
+            break;
+        }
+        match results.get(&(object.bucket.as_str(), object.key.as_str())) {
+            Some(Ok(checked)) => {
+                counter!(metrics::OBJECTS, "how" => checked.as_str()).increment(1);
+                objects.push((index, StoredObject::of(object, *checked, None)));
+            }
+            Some(Err(fault)) if fault.is_about_object() && lost.contains_key(&object.sha256) => {
+                let reason = lost.get(&object.sha256).map(|reason| (*reason).to_owned());
+                warn!(key = object.key, reason, "the box has lost an object");
+                counter!(metrics::OBJECTS, "how" => "lost").increment(1);
+                objects.push((index, StoredObject::of(object, Checked::Lost, reason)));
+            }
+            Some(Err(fault)) => {
+                fault_at.get_or_insert((index, Vec::new())).1.push((object.sha256, fault.clone()));
+            }
+            None => {}
+        }
+    }
+    let Some((at, faults)) = fault_at else {
+        return Ok((objects.into_iter().map(|(_, object)| object).collect(), None));
+    };
+    let kept = objects.into_iter().filter(|(index, _)| *index < at).map(|(_, object)| object).collect();
+    Ok((kept, Some((at, object_cut(new[at].seq, faults)))))
+}
+
+fn object_cut(seq: u64, faults: Vec<(gtv_protocol::Hash, ObjectFault)>) -> Cut {
+    let down = faults.iter().find(|(_, fault)| !fault.is_about_object());
+    let Some((_, worst)) = down.or(faults.first()) else {
+        return Cut {
+            seq,
+            code: RejectCode::ObjectStoreDown,
+            message: String::new(),
+            objects: vec![],
+            incident: false,
+        };
+    };
+    let code = match worst {
+        ObjectFault::Missing { .. } => RejectCode::ObjectMissing,
+        ObjectFault::Mismatch { .. } => RejectCode::ObjectMismatch,
+        ObjectFault::Down { .. } => RejectCode::ObjectStoreDown,
+    };
+    let message = worst.to_string();
+    let objects = if down.is_some() { Vec::new() } else { faults.iter().map(|(hash, _)| *hash).collect() };
+    Cut { seq, code, message, objects, incident: code != RejectCode::ObjectStoreDown }
+}
+
+/// `None` if the committed position moved meanwhile.
+async fn commit(
+    center: &Center,
+    session: &Session,
+    after: Position,
+    new: &[Record],
+    objects: Vec<StoredObject>,
+    head: Option<Head>,
+) -> Result<Option<Position>, Refusal> {
+    let records = new
+        .iter()
+        .map(|record| Reviewed { record: record.clone(), quarantine: review(session.box_id, record) })
+        .collect();
+    let accepted = Accepted { box_id: session.box_id, after, records, objects, head };
+    let started = Instant::now();
+    let outcome = center.db.commit(&accepted).await.map_err(|e| database_down(&e))?;
+    histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+    match outcome {
+        Outcome::Committed { to, quarantined } => {
+            for record in new {
+                let kind = gtv_protocol::Kind::parse(&record.kind).map_or("other", gtv_protocol::Kind::as_str);
+                counter!(metrics::RECORDS, "kind" => kind).increment(1);
+            }
+            if quarantined > 0 {
+                counter!(metrics::RECORDS_QUARANTINED).increment(quarantined);
+                warn!(quarantined, from = after.seq + 1, to = to.seq, "records quarantined; see gtv-sync audit");
+            }
+            debug!(records = new.len(), seq = to.seq, "committed");
+            Ok(Some(to))
+        }
+        Outcome::Moved => Ok(None),
+        Outcome::Superseded => Err(Refusal {
+            code: RefusalCode::EpochBehind,
+            message: "the box began a newer epoch in another session".to_owned(),
+            retry_after_s: Some(1),
+            newest: center.db.newest_position(session.box_id).await.map_err(|e| database_down(&e))?,
+        }),
+    }
+}
+
+async fn reject(center: &Center, session: &mut Session, committed: Position, cut: Cut) -> Result<Message, Refusal> {
+    counter!(metrics::REJECTS, "code" => cut.code.as_str()).increment(1);
+    warn!(code = cut.code.as_str(), seq = cut.seq, reason = cut.message, "batch cut short");
+    if cut.incident {
+        note(center, session, cut.seq, cut.code.as_str(), &cut.message).await?;
+    }
+    session.hold = Some(cut.seq.max(committed.seq + 1));
+    Ok(Message::Reject(Reject {
+        epoch: session.epoch,
+        seq: cut.seq,
+        code: cut.code,
+        message: cut.message,
+        objects: cut.objects,
+    }))
+}
+
+async fn note(center: &Center, session: &Session, seq: u64, name: &str, detail: &str) -> Result<(), Refusal> {
+    center.db.note_incident(session.box_id, session.epoch, seq, name, detail).await.map_err(|e| database_down(&e))
+}

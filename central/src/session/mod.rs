@@ -1,0 +1,199 @@
+//! One session with one box: handshake, then batches until either side closes.
+
+mod batch;
+mod handshake;
+mod review;
+mod socket;
+
+use crate::db::{Database, DbError};
+use crate::metrics;
+use crate::objects::Objects;
+use crate::settings::{EnrolMode, ServeArgs};
+use ::metrics::{counter, gauge};
+use gtv_protocol::message::ObjectCredentials;
+use gtv_protocol::{Message, ObjectAccess, Position, PublicKey, Refusal, RefusalCode, record};
+use socket::{End, Socket};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+use uuid::Uuid;
+
+/// A box pings every 30 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long boxes wait after a failure of the center's servers.
+const RETRY_AFTER_S: u32 = 5;
+/// Batches worked on at a time: each may hold tens of megabytes.
+const BATCHES_AT_A_TIME: usize = 16;
+
+/// What all sessions share.
+pub struct Center {
+    pub db: Database,
+    pub objects: Objects,
+    pub enrol: EnrolMode,
+    pub object_read_bytes: u64,
+    access: Option<BoxAccess>,
+    sessions: Arc<Semaphore>,
+    batches: Semaphore,
+    pub stopping: CancellationToken,
+}
+
+/// S3 as it is handed to the boxes.
+struct BoxAccess {
+    endpoint: String,
+    region: String,
+    allow_http: bool,
+    credentials: ObjectCredentials,
+    minutes: u32,
+}
+
+impl Center {
+    pub fn new(db: Database, objects: Objects, args: &ServeArgs, stopping: CancellationToken) -> Self {
+        let access = match (&args.box_s3_endpoint, &args.box_s3_access_key, &args.box_s3_secret_key) {
+            (Some(endpoint), Some(access_key), Some(secret_key)) => Some(BoxAccess {
+                endpoint: endpoint.clone(),
+                region: args.s3.s3_region.clone(),
+                allow_http: args.s3.s3_allow_http,
+                credentials: ObjectCredentials {
+                    access_key: access_key.clone(),
+                    secret_key: secret_key.clone(),
+                    session_token: None,
+                },
+                minutes: args.box_s3_minutes,
+            }),
+            _ => None,
+        };
+        Self {
+            db,
+            objects,
+            enrol: args.enrol,
+            object_read_bytes: args.s3.object_read_bytes,
+            access,
+            sessions: Arc::new(Semaphore::new(args.sessions_max)),
+            batches: Semaphore::new(BATCHES_AT_A_TIME),
+            stopping,
+        }
+    }
+
+    fn access_for(&self, box_id: Uuid) -> Option<ObjectAccess> {
+        self.access.as_ref().map(|access| ObjectAccess {
+            endpoint: access.endpoint.clone(),
+            region: access.region.clone(),
+            allow_http: access.allow_http,
+            buckets: self.objects.bucket_names(),
+            credentials: access.credentials.clone(),
+            key_prefix: record::object_prefix(box_id),
+            expires_us: now_us() + i64::from(access.minutes) * 60_000_000,
+        })
+    }
+}
+
+/// A box that has proved who it is.
+struct Session {
+    box_id: Uuid,
+    key: PublicKey,
+    epoch: i64,
+    /// Committed position as this session last saw it.
+    position: Option<Position>,
+    /// After a Reject: batches that begin after this number were sent before the box knew, and are skipped.
+    hold: Option<u64>,
+}
+
+/// Serves one WebSocket to its end.
+pub async fn serve(center: Arc<Center>, socket: warp::ws::WebSocket, peer: String) {
+    let mut socket = Socket::new(socket);
+    let Ok(_place) = center.sessions.clone().try_acquire_owned() else {
+        let message = "too many boxes are connected to this gtv-sync; run another one or raise --sessions-max";
+        socket.refuse(unavailable(message.to_owned())).await;
+        return;
+    };
+    gauge!(metrics::SESSIONS).increment(1.0);
+    let id = Uuid::now_v7();
+    let span = info_span!("session", %id, peer, box_id = tracing::field::Empty);
+    async {
+        match run(&center, &mut socket, id).await {
+            End::Closed(reason) => info!(reason, "session closed"),
+            End::Refused(refusal) => {
+                counter!(metrics::REFUSALS, "code" => refusal.code.as_str()).increment(1);
+                if refusal.code == RefusalCode::ShuttingDown {
+                    info!("session ended for shutdown");
+                } else {
+                    warn!(code = refusal.code.as_str(), reason = refusal.message, "session refused");
+                }
+                socket.refuse(refusal).await;
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+    gauge!(metrics::SESSIONS).decrement(1.0);
+}
+
+async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
+    let mut session = match handshake::run(center, socket, id).await {
+        Ok(session) => session,
+        Err(end) => return end,
+    };
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = center.stopping.cancelled() => {
+                return End::Refused(Refusal {
+                    code: RefusalCode::ShuttingDown,
+                    message: "this gtv-sync is stopping; dial again".to_owned(),
+                    retry_after_s: Some(1),
+                    newest: None,
+                });
+            }
+            frame = socket.receive(IDLE_TIMEOUT) => frame,
+        };
+        let replies = match frame {
+            Ok(frame) => answer(center, &mut session, frame).await,
+            Err(end) => return end,
+        };
+        match replies {
+            Ok(messages) => {
+                for message in messages {
+                    if let Err(end) = socket.send(&message).await {
+                        return end;
+                    }
+                }
+            }
+            Err(refusal) => return End::Refused(refusal),
+        }
+    }
+}
+
+async fn answer(center: &Center, session: &mut Session, frame: Vec<u8>) -> Result<Vec<Message>, Refusal> {
+    let shutting_down = |_| unavailable("this gtv-sync is stopping".to_owned());
+    let _turn = center.batches.acquire().await.map_err(shutting_down)?;
+    // Decompressing and parsing megabytes would hold up the other sessions of this thread.
+    let decoded = tokio::task::spawn_blocking(move || gtv_protocol::decode(&frame)).await;
+    match decoded {
+        Ok(Ok(Message::Batch(batch))) => batch::process(center, session, batch).await,
+        Ok(Ok(Message::Ping { id })) => Ok(vec![Message::Pong { id }]),
+        Ok(Ok(Message::RenewAccess)) => Ok(vec![Message::Access(center.access_for(session.box_id))]),
+        Ok(Ok(_)) => Err(bad_message("this message belongs to the handshake or to the other side".to_owned())),
+        Ok(Err(e)) => Err(bad_message(e.to_string())),
+        Err(e) => Err(unavailable(format!("decoding failed: {e}"))),
+    }
+}
+
+fn bad_message(message: String) -> Refusal {
+    Refusal { code: RefusalCode::BadMessage, message, retry_after_s: None, newest: None }
+}
+
+fn unavailable(message: String) -> Refusal {
+    Refusal { code: RefusalCode::Unavailable, message, retry_after_s: Some(RETRY_AFTER_S), newest: None }
+}
+
+/// The box learns that it must wait, not what the database said.
+fn database_down(error: &DbError) -> Refusal {
+    warn!(%error, "database");
+    unavailable("the center's database cannot take records now".to_owned())
+}
+
+fn now_us() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}

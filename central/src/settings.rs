@@ -1,0 +1,80 @@
+//! Flags and environment variables, the same names for every subcommand.
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Args, Clone)]
+pub struct DatabaseArgs {
+    /// PostgreSQL address, postgres://user:password@host:port/database
+    #[arg(long, env = "GTV_SYNC_DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// PEM file with the certificate authority of the PostgreSQL server; turns TLS on
+    #[arg(long, env = "GTV_SYNC_DATABASE_CA_FILE")]
+    pub database_ca_file: Option<PathBuf>,
+    /// Connections to PostgreSQL
+    #[arg(long, env = "GTV_SYNC_DATABASE_CONNECTIONS", default_value_t = 16)]
+    pub database_connections: usize,
+}
+
+#[derive(Args, Clone)]
+pub struct S3Args {
+    /// Address of the S3 server
+    #[arg(long, env = "GTV_SYNC_S3_ENDPOINT")]
+    pub s3_endpoint: String,
+    #[arg(long, env = "GTV_SYNC_S3_REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+    #[arg(long, env = "GTV_SYNC_S3_ACCESS_KEY")]
+    pub s3_access_key: String,
+    #[arg(long, env = "GTV_SYNC_S3_SECRET_KEY", hide_env_values = true)]
+    pub s3_secret_key: String,
+    /// Allow an http:// endpoint
+    #[arg(long, env = "GTV_SYNC_S3_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
+    pub s3_allow_http: bool,
+    /// Put before the names of the four buckets
+    #[arg(long, env = "GTV_SYNC_BUCKET_PREFIX", default_value = "")]
+    pub bucket_prefix: String,
+    /// Days after which the buckets drop objects; 0 keeps them for ever
+    #[arg(long, env = "GTV_SYNC_RETENTION_DAYS", default_value_t = 90)]
+    pub retention_days: u32,
+    /// Objects up to this many bytes are read back and hashed before the row that names them is acknowledged;
+    /// of larger ones only the size is compared (`gtv-sync audit` hashes them too)
+    #[arg(long, env = "GTV_SYNC_OBJECT_READ_BYTES", default_value_t = 64 << 20)]
+    pub object_read_bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EnrolMode {
+    /// Any box may register itself under the prefeitura it names
+    Open,
+    /// Only with a one-time code or a registered key (`gtv-sync enrol`)
+    Code,
+}
+
+#[derive(Args, Clone)]
+pub struct ServeArgs {
+    /// Address for boxes and health checks; TLS is the load balancer's task
+    #[arg(long, env = "GTV_SYNC_LISTEN", default_value = "127.0.0.1:8600")]
+    pub listen: SocketAddr,
+    /// Who may register
+    #[arg(long, env = "GTV_SYNC_ENROL", value_enum, default_value = "code")]
+    pub enrol: EnrolMode,
+    /// S3 address as the boxes reach it; with the two keys below it is handed to each box at login
+    #[arg(long, env = "GTV_SYNC_BOX_S3_ENDPOINT", requires = "box_s3_access_key")]
+    pub box_s3_endpoint: Option<String>,
+    #[arg(long, env = "GTV_SYNC_BOX_S3_ACCESS_KEY", requires = "box_s3_secret_key")]
+    pub box_s3_access_key: Option<String>,
+    #[arg(long, env = "GTV_SYNC_BOX_S3_SECRET_KEY", requires = "box_s3_endpoint", hide_env_values = true)]
+    pub box_s3_secret_key: Option<String>,
+    /// Minutes after which a box asks for these credentials again
+    #[arg(long, env = "GTV_SYNC_BOX_S3_MINUTES", default_value_t = 60)]
+    pub box_s3_minutes: u32,
+    /// Sessions at a time; further boxes are told to come back later
+    #[arg(long, env = "GTV_SYNC_SESSIONS_MAX", default_value_t = 10_000)]
+    pub sessions_max: usize,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub s3: S3Args,
+}

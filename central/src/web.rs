@@ -1,0 +1,91 @@
+//! The HTTP side: the boxes' WebSocket, health checks and metrics.
+
+use crate::session::{self, Center};
+use gtv_protocol::limits;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use warp::http::StatusCode;
+use warp::{Filter, Rejection, Reply};
+
+/// Health checks of load balancers give up after a few seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What `/readyz` reports besides the servers behind the service.
+#[derive(Default)]
+pub struct Preparation {
+    /// The schema is up to date.
+    pub schema: AtomicBool,
+    /// The buckets were reached once; a later outage does not make the service unready, rows without objects go on.
+    pub buckets: AtomicBool,
+}
+
+pub fn routes(
+    center: Arc<Center>,
+    preparation: Arc<Preparation>,
+    metrics: PrometheusHandle,
+    sessions: TaskTracker,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let with_center = {
+        let center = center.clone();
+        warp::any().map(move || center.clone())
+    };
+    let sync = warp::path!("sync" / "v1")
+        .and(warp::ws())
+        .and(warp::addr::remote())
+        .and(warp::header::optional::<String>("x-forwarded-for"))
+        .and(with_center.clone())
+        .map(move |ws: warp::ws::Ws, address: Option<SocketAddr>, forwarded: Option<String>, center| {
+            let peer = forwarded.or_else(|| address.map(|a| a.to_string())).unwrap_or_default();
+            let sessions = sessions.clone();
+            ws.max_message_size(limits::FRAME_BYTES_MAX)
+                .max_frame_size(limits::FRAME_BYTES_MAX)
+                .on_upgrade(move |socket| sessions.track_future(session::serve(center, socket, peer)))
+        });
+    let healthz = warp::path!("healthz").map(|| "ok\n");
+    let readyz =
+        warp::path!("readyz").and(with_center).then(move |center: Arc<Center>| readiness(center, preparation.clone()));
+    let metrics = warp::path!("metrics").map(move || metrics.render());
+    sync.or(warp::get().and(healthz.or(readyz).or(metrics))).recover(not_found)
+}
+
+async fn readiness(center: Arc<Center>, preparation: Arc<Preparation>) -> impl Reply {
+    let down = |error: &dyn std::fmt::Display| format!("down: {error}");
+    let (database, store) = tokio::join!(
+        tokio::time::timeout(PROBE_TIMEOUT, center.db.ping()),
+        tokio::time::timeout(PROBE_TIMEOUT, center.objects.ping()),
+    );
+    let schema = preparation.schema.load(Ordering::Relaxed);
+    let buckets = preparation.buckets.load(Ordering::Relaxed);
+    let ready = matches!(database, Ok(Ok(()))) && schema && buckets && !center.stopping.is_cancelled();
+    let text = |result: &Result<Result<(), String>, _>| match result {
+        Ok(Ok(())) => "ok".to_owned(),
+        Ok(Err(error)) => down(error),
+        Err(_) => down(&format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
+    };
+    let body = json!({
+        "ready": ready,
+        "database": text(&database.map(|r| r.map_err(|e| e.to_string()))),
+        "object_store": text(&store.map(|r| r.map_err(|e| e.to_string()))),
+        "schema": if schema { "ok" } else { "not migrated yet" },
+        "buckets": if buckets { "ok" } else { "not reached yet" },
+    });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    warp::reply::with_status(warp::reply::json(&body), status)
+}
+
+/// One plain answer to everything else, without telling a scanner what exists.
+async fn not_found(rejection: Rejection) -> Result<impl Reply, Infallible> {
+    let known = rejection.is_not_found();
+    let (status, text) = if known {
+        (StatusCode::NOT_FOUND, "not found\n")
+    } else {
+        (StatusCode::BAD_REQUEST, "bad request: /sync/v1 is a WebSocket, the rest takes GET\n")
+    };
+    Ok(warp::reply::with_status(text, status))
+}

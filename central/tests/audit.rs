@@ -1,0 +1,201 @@
+//! Somebody with the rights of an administrator changes the database or the buckets: the audit names what was done.
+
+mod client;
+mod support;
+
+use client::{FakeBox, Uplink, s3, upload};
+use gtv_protocol::record::chain_hash;
+use gtv_protocol::{Draft, ObjectRef};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde_json::Value;
+use support::{Center, Garage, Postgres};
+use tokio_postgres::{Client, NoTls};
+
+struct Stage {
+    _postgres: Postgres,
+    garage: Garage,
+    center: Center,
+    sql: Client,
+    fake: FakeBox,
+    crops: Vec<ObjectRef>,
+}
+
+/// Six committed detections in two batches, each with a crop.
+async fn stage() -> Stage {
+    let postgres = Postgres::start_new();
+    let garage = Garage::start_empty();
+    let center = Center::start_new(&postgres, &garage);
+    let mut fake = FakeBox::new();
+    let mut crops = Vec::new();
+    for n in 0..6 {
+        let content = format!("crop {n}");
+        let crop = fake.object("lpr-images", content.as_bytes());
+        upload(&garage, &crop, content.as_bytes()).await;
+        fake.detect(&format!("AAA1A1{n}"), Some(&crop));
+        crops.push(crop);
+    }
+    let mut uplink = Uplink::dial(&center.url(), &fake).await.unwrap();
+    for (first, last) in [(1, 3), (4, 6)] {
+        uplink.send_batch(fake.batch(first, last)).await.unwrap();
+        assert_eq!(uplink.ack().await.seq, last);
+    }
+    let (sql, connection) = tokio_postgres::connect(&postgres.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    Stage { _postgres: postgres, garage, center, sql, fake, crops }
+}
+
+impl Stage {
+    /// (fault, seq) of each finding.
+    fn findings(&self) -> Vec<(String, u64)> {
+        let (status, text) = self.center.command(&["audit", "--json"]);
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let findings = report["findings"].as_array().unwrap();
+        assert_eq!(status.success(), findings.is_empty(), "{text}");
+        let pair = |f: &Value| (f["fault"].as_str().unwrap().to_owned(), f["seq"].as_u64().unwrap_or(0));
+        findings.iter().map(pair).collect()
+    }
+
+    async fn run(&self, sql: &str) {
+        self.sql.batch_execute(sql).await.unwrap();
+    }
+
+    /// Runs `change`, returns what the audit finds, and undoes it.
+    async fn after(&self, change: &str) -> Vec<(String, u64)> {
+        const TABLES: [&str; 6] =
+            ["sync.records", "sync.chains", "sync.heads", "sync.objects", "ai.detections", "ai.alternatives"];
+        // Foreign keys would restrict the attacker of these tests; real ones drop them as well.
+        self.run("SET session_replication_role = replica").await;
+        for table in TABLES {
+            let copy = table.replace('.', "_");
+            self.run(&format!("CREATE TEMP TABLE {copy} AS TABLE {table}")).await;
+        }
+        self.run(change).await;
+        let found = self.findings();
+        for table in TABLES {
+            let copy = table.replace('.', "_");
+            self.run(&format!("DELETE FROM {table}; INSERT INTO {table} TABLE {copy}; DROP TABLE {copy}")).await;
+        }
+        found
+    }
+}
+
+fn named(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
+    pairs.iter().map(|(fault, seq)| ((*fault).to_owned(), *seq)).collect()
+}
+
+#[tokio::test]
+async fn changes_in_the_database_are_named() {
+    let stage = stage().await;
+    assert_eq!(stage.findings(), []);
+
+    let altered = stage.after("UPDATE sync.records SET body = replace(body, 'AAA1A12', 'AAA1A19') WHERE seq = 3").await;
+    assert_eq!(altered, named(&[("altered", 3), ("row_altered", 3)]));
+    let unreadable = stage.after("UPDATE sync.records SET body = '{' WHERE seq = 3").await;
+    assert_eq!(unreadable, named(&[("altered", 3)]));
+
+    let lost = stage
+        .after(
+            "DELETE FROM sync.records WHERE seq = 3; DELETE FROM ai.detections WHERE seq = 3;
+             DELETE FROM ai.alternatives WHERE seq = 3",
+        )
+        .await;
+    assert_eq!(lost, named(&[("missing", 3)]));
+    let cut = "DELETE FROM sync.records WHERE seq > 4; DELETE FROM ai.detections WHERE seq > 4;
+               DELETE FROM ai.alternatives WHERE seq > 4;";
+    assert_eq!(stage.after(cut).await, named(&[("missing", 5)]));
+    // Even if the position is turned back as well: the box's signature over record 6 remains.
+    let turned_back =
+        format!("{cut} UPDATE sync.chains SET seq = 4, hash = (SELECT hash FROM sync.records WHERE seq = 4)");
+    assert_eq!(stage.after(&turned_back).await, named(&[("missing", 5)]));
+
+    let row = stage.after("UPDATE ai.detections SET plate = 'ZZZ9Z99' WHERE seq = 2").await;
+    assert_eq!(row, named(&[("row_altered", 2)]));
+    let row = stage.after("DELETE FROM ai.detections WHERE seq = 2").await;
+    assert_eq!(row, named(&[("row_missing", 2)]));
+    let row = stage
+        .after(
+            "INSERT INTO ai.detections SELECT (jsonb_populate_record(d, '{\"seq\": 99}')).*
+             FROM ai.detections d WHERE seq = 2",
+        )
+        .await;
+    assert_eq!(row, named(&[("row_invented", 99)]));
+    let object = stage
+        .after("DELETE FROM sync.objects WHERE key LIKE '%' || (SELECT crop_sha256 FROM ai.detections WHERE seq = 5)")
+        .await;
+    assert_eq!(object, named(&[("object_missing", 5)]));
+
+    let swapped = stage
+        .after(
+            "UPDATE sync.records SET seq = -seq WHERE seq IN (2, 3);
+             UPDATE sync.records SET seq = 5 + seq WHERE seq < 0",
+        )
+        .await;
+    assert!(swapped.iter().any(|(fault, _)| fault == "reordered"), "{swapped:?}");
+    assert_eq!(stage.findings(), []);
+}
+
+#[tokio::test]
+async fn a_rewritten_chain_fails_at_the_signature() {
+    let mut stage = stage().await;
+    // The attacker replaces record 2 and computes all following hashes anew, as the code of this service could.
+    let records = stage.fake.chain.clone();
+    let mut forged = Vec::new();
+    let mut prev_hash = records[0].prev_hash;
+    for record in records {
+        let body = record.body.get().replace("AAA1A11", "ZZZ9Z99");
+        let draft = Draft::from_parts(record.kind, record.id, record.created_at_us, record.objects, body).unwrap();
+        let next = draft.seal(stage.fake.id, record.epoch, record.seq, prev_hash);
+        prev_hash = chain_hash(stage.fake.id, &next);
+        forged.push(next);
+    }
+    for record in &forged {
+        let sql = "UPDATE sync.records SET prev_hash = $2, hash = $3, body = $4 WHERE seq = $1";
+        let seq = record.seq.cast_signed();
+        let (prev, hash) = (record.prev_hash.as_bytes().as_slice(), record.hash.as_bytes().as_slice());
+        stage.sql.execute(sql, &[&seq, &prev, &hash, &record.body.get()]).await.unwrap();
+    }
+    let head = prev_hash.as_bytes().as_slice();
+    stage.sql.execute("UPDATE sync.chains SET hash = $1", &[&head]).await.unwrap();
+    stage.run("UPDATE ai.detections SET plate = 'ZZZ9Z99' WHERE seq = 2").await;
+    assert_eq!(stage.findings(), named(&[("altered", 3), ("altered", 6)]));
+
+    // Adapting the signed hashes as well breaks the signatures, and a key of one's own is a foreign one.
+    stage.run("UPDATE sync.heads h SET hash = (SELECT hash FROM sync.records r WHERE r.seq = h.seq)").await;
+    assert_eq!(stage.findings(), named(&[("bad_signature", 3), ("bad_signature", 6)]));
+    stage.fake.key = FakeBox::new().key;
+    for (first, last) in [(1, 3), (4, 6)] {
+        let batch = stage.fake.sign(forged[first - 1..last].to_vec());
+        let key = gtv_protocol::auth::public_key(&stage.fake.key);
+        let sql = "UPDATE sync.heads SET signature = $2, public_key = $3 WHERE seq = $1";
+        let (signature, key) = (batch.signature.as_bytes().as_slice(), key.as_bytes().as_slice());
+        stage.sql.execute(sql, &[&(last as i64), &signature, &key]).await.unwrap();
+    }
+    assert_eq!(stage.findings(), named(&[("foreign_key", 3), ("foreign_key", 6)]));
+}
+
+#[tokio::test]
+async fn changes_in_the_buckets_are_named() {
+    let stage = stage().await;
+    upload(&stage.garage, &stage.crops[0], b"frop 0").await;
+    assert_eq!(stage.findings(), named(&[("object_altered", 0)]));
+    let (status, _) = stage.center.command(&["audit", "--quick"]);
+    assert!(status.success(), "the size is the same");
+    let bucket = s3(&stage.garage, "lpr-images");
+    bucket.delete(&Path::from(stage.crops[0].key.as_str())).await.unwrap();
+    assert_eq!(stage.findings(), named(&[("object_missing", 0)]));
+    let (_, text) = stage.center.command(&["audit", "--quick"]);
+    assert!(text.contains("object_missing") && text.contains(&stage.crops[0].key), "{text}");
+}
+
+#[tokio::test]
+async fn the_same_thing_told_twice_is_named() {
+    let mut stage = stage().await;
+    let first = stage.fake.chain[1].clone();
+    let draft =
+        Draft::from_parts(first.kind, first.id, first.created_at_us, first.objects, first.body.get().to_owned());
+    stage.fake.append_draft(draft.unwrap());
+    let mut uplink = Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap();
+    uplink.deliver(&stage.fake).await;
+    assert_eq!(stage.findings(), named(&[("duplicated", 7)]));
+}
