@@ -1,1 +1,6 @@
 //! cmd
+
+pub mod check;
+mod evidence;
+pub mod export;
+pub mod verify;

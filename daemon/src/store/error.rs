@@ -94,8 +94,7 @@ impl StoreError {
     /// Fills in what was being done and where, which the code that met the error did not know.
     pub(super) fn during(self, doing_now: &'static str, place: &Path) -> Self {
         match self {
-            Self::Database { fault, doing, path, detail } if doing.is_empty() => {
-                let _ = path;
+            Self::Database { fault, doing: "", detail, .. } => {
                 Self::Database { fault, doing: doing_now, path: place.to_owned(), detail }
             }
             other => other,

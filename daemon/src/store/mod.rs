@@ -57,11 +57,12 @@ pub struct Store {
 
 struct Inner {
     dir: PathBuf,
-    writer: writer::Writer,
+    /// None where the store was opened to read only.
+    writer: Option<writer::Writer>,
     readers: readers::Readers,
     events: broadcast::Sender<StoreEvent>,
     // Released after the writer has ended: fields drop in this order.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for Store {
@@ -82,7 +83,25 @@ impl Store {
         let events = broadcast::Sender::new(EVENTS);
         let readers = readers::Readers::new(path.clone());
         let writer = writer::Writer::start(connection, path, events.clone())?;
-        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), writer, readers, events, _lock: lock }) })
+        let inner = Inner { dir: dir.to_owned(), writer: Some(writer), readers, events, _lock: Some(lock) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Opens an existing store to read, also beside a running daemon.
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(DATABASE);
+        if !path.exists() {
+            return Err(StoreError::not_found(format!("database {}", path.display())));
+        }
+        let connection = readers::open(&path).map_err(|e| e.during("open the database", &path))?;
+        let version = migrate::verify(&connection, &path)?;
+        if version != migrate::NEWEST {
+            let detail = format!("has schema version {version}: start the daemon once, it upgrades the schema");
+            return Err(StoreError::conflict(format!("database {}", path.display()), detail));
+        }
+        let readers = readers::Readers::new(path);
+        let events = broadcast::Sender::new(1);
+        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), writer: None, readers, events, _lock: None }) })
     }
 
     /// The data folder.
@@ -97,7 +116,8 @@ impl Store {
 
     /// Without its writer the daemon cannot keep anything: the process ends when the writer does.
     pub fn watch(&self, tasks: &Tasks) {
-        let ended = self.inner.writer.ended();
+        let Some(writer) = &self.inner.writer else { return };
+        let ended = writer.ended();
         tasks.spawn("store-writer", OnExit::EndProcess, move |token| {
             let ended = ended.clone();
             async move {
@@ -119,7 +139,10 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut writer::Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.inner.writer.call(run).await.map_err(|e| e.during(doing, &self.inner.dir))
+        let Some(writer) = &self.inner.writer else {
+            return Err(StoreError::conflict(doing, "the store was opened to read only"));
+        };
+        writer.call(run).await.map_err(|e| e.during(doing, &self.inner.dir))
     }
 
     async fn read<T, F>(&self, doing: &'static str, query: F) -> Result<T, StoreError>
@@ -161,4 +184,9 @@ fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(128);
     migrate::migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Whether the data folder `dir` has a store.
+pub fn exists(dir: &Path) -> bool {
+    dir.join(DATABASE).exists()
 }

@@ -13,12 +13,12 @@ impl Store {
     /// `None` removes the value.
     pub async fn set_state(&self, key: &str, value: Option<String>) -> Result<(), StoreError> {
         let key = key.to_owned();
-        self.write("keep a state value", move |tx| match value {
-            Some(value) => set(tx, &key, &value),
-            None => {
-                tx.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([&key])?;
-                Ok(())
+        self.write("keep a state value", move |tx| {
+            if let Some(value) = value {
+                return set(tx, &key, &value);
             }
+            tx.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([&key])?;
+            Ok(())
         })
         .await
     }

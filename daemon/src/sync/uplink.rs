@@ -232,7 +232,9 @@ fn dial_error(url: &str, error: tungstenite::Error) -> SyncError {
     let (url, detail) = (url.to_owned(), error.to_string());
     let certificate = match &error {
         tungstenite::Error::Tls(_) => true,
-        tungstenite::Error::Io(io) => io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        tungstenite::Error::Io(io) => {
+            io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        }
         _ => false,
     };
     if certificate { SyncError::Certificate { url, detail } } else { SyncError::Unreachable { url, detail } }

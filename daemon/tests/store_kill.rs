@@ -1,0 +1,224 @@
+//! SIGKILL at random moments while the store is written: what a caller was told is kept, is kept; nothing is half
+//! there; the next start goes on. The child is this test binary itself.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gtv_edge::base::ids::{BoxId, CameraId, DetectionId};
+use gtv_edge::base::plate::Plate;
+use gtv_edge::base::time::UtcMicros;
+use gtv_edge::store::{
+    AuditEntry, Bucket, ClipOutcome, Depth, DetectionRow, FindingSeverity, InitRow, NewFragment, NewSegment, Store,
+    StoredClip, Stream, check,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
+
+const DIR: &str = "GTV_STORE_KILL_DIR";
+const ROUNDS: u32 = 20;
+const BOX: BoxId = BoxId(uuid::Uuid::from_u128(42));
+const FRAGMENT: usize = 3000;
+
+#[test]
+fn nothing_that_was_confirmed_is_lost() {
+    let seed: u64 = std::env::var("GTV_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    println!("GTV_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let mut confirmed: BTreeSet<String> = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_writes_until_killed", "--nocapture", "--test-threads=1"])
+            .env(DIR, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Kills only count while it writes, not while it starts.
+        let started = lines.by_ref().any(|line| line.is_ok_and(|line| line == "writing"));
+        assert!(started, "round {round}: the child did not start; run it with {DIR} set to see why");
+        let reader = std::thread::spawn(move || {
+            let confirmations = lines.map_while(Result::ok).filter(|line| line.starts_with("kept "));
+            confirmations.collect::<Vec<_>>()
+        });
+        std::thread::sleep(Duration::from_millis(random.random_range(5..400)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        confirmed.extend(reader.join().unwrap());
+        verify(folder.path(), &confirmed, round);
+    }
+    assert!(confirmed.len() > ROUNDS as usize * 5, "only {} writes in all rounds", confirmed.len());
+}
+
+fn verify(dir: &Path, confirmed: &BTreeSet<String>, round: u32) {
+    let findings = check(dir, Some(BOX), Depth::Deep).unwrap();
+    let errors: Vec<_> = findings.iter().filter(|f| f.severity == FindingSeverity::Error).collect();
+    assert!(errors.is_empty(), "round {round}: {errors:#?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open_read_only(dir).unwrap();
+        let camera: CameraId = "gate".parse().unwrap();
+        let all = (UtcMicros(0), UtcMicros(i64::MAX));
+        let fragments = store.fragments_between(&camera, Stream::Main, all.0, all.1).await.unwrap();
+        let starts: BTreeSet<i64> = fragments.iter().map(|fragment| fragment.start.0).collect();
+        for line in confirmed {
+            let words: Vec<_> = line.split(' ').collect();
+            match words[1] {
+                "fragment" => assert!(starts.contains(&words[2].parse().unwrap()), "round {round}: {line} is gone"),
+                "detection" => {
+                    let row = store.detection(words[2].parse().unwrap()).await.unwrap();
+                    let row = row.unwrap_or_else(|| panic!("round {round}: {line} is gone"));
+                    let crop = store.object_path(&row.crop.unwrap().sha256).unwrap();
+                    assert_eq!(std::fs::read(crop).unwrap(), words[2].as_bytes());
+                }
+                "clip" => {
+                    let row = store.detection(words[2].parse().unwrap()).await.unwrap().unwrap();
+                    assert!(row.clip.is_some(), "round {round}: {line} is gone");
+                }
+                other => panic!("what is {other}?"),
+            }
+        }
+    });
+}
+
+/// Does nothing as a test of its own.
+#[test]
+fn child_writes_until_killed() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(Path::new(&dir)).unwrap();
+        let start = recover(&store).await;
+        println!("\nwriting");
+        tokio::join!(record(&store, start), detect(&store), deliver(&store));
+    });
+}
+
+/// What the recorder does at start: cut tails without rows, close what was open. Returns where the timeline goes on.
+async fn recover(store: &Store) -> i64 {
+    for segment in store.unclosed_segments().await.unwrap() {
+        let path = store.dir().join(&segment.path);
+        let file = File::options().write(true).open(&path).unwrap();
+        assert!(file.metadata().unwrap().len() >= segment.bytes, "a row without bytes");
+        file.set_len(segment.bytes).unwrap();
+        file.sync_all().unwrap();
+        let digest = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
+        store.close_segment(segment.id, &digest).await.unwrap();
+    }
+    let totals = store.recording_totals().await.unwrap();
+    totals.first().and_then(|t| t.newest).map_or(0, |t| t.0)
+}
+
+async fn record(store: &Store, mut at: i64) {
+    let init = InitRow {
+        id: "init".to_owned(),
+        data: vec![1, 2, 3],
+        mime: "video/mp4".to_owned(),
+        codec: "h264".to_owned(),
+        width: 64,
+        height: 48,
+    };
+    store.put_init(&init).await.unwrap();
+    std::fs::create_dir_all(store.dir().join("recordings")).unwrap();
+    loop {
+        let path = format!("recordings/{at}.mp4");
+        let mut file = File::create(store.dir().join(&path)).unwrap();
+        let new = NewSegment {
+            camera: "gate".parse().unwrap(),
+            stream: Stream::Main,
+            path: path.clone(),
+            init_id: init.id.clone(),
+            start: UtcMicros(at),
+            head_bytes: 0,
+        };
+        let segment_id = store.open_segment(new).await.unwrap();
+        for n in 0..8u64 {
+            file.write_all(&[n as u8; FRAGMENT]).unwrap();
+            file.sync_data().unwrap();
+            let fragment = NewFragment {
+                segment_id,
+                offset: n * FRAGMENT as u64,
+                bytes: FRAGMENT as u64,
+                start: UtcMicros(at),
+                duration_us: 1_000_000,
+                frames: 25,
+                key: true,
+            };
+            store.commit_fragments(vec![fragment]).await.unwrap();
+            println!("kept fragment {at}");
+            at += 1_000_000;
+        }
+        let digest = hex::encode(Sha256::digest(std::fs::read(store.dir().join(&path)).unwrap()));
+        store.close_segment(segment_id, &digest).await.unwrap();
+    }
+}
+
+async fn detect(store: &Store) {
+    loop {
+        let id = DetectionId::new();
+        let text = id.to_string();
+        let crop = store.put_object(Bytes::from(text.clone()), "image/jpeg", Bucket::LprImages).await.unwrap();
+        let now = UtcMicros::now();
+        let row = DetectionRow {
+            id,
+            camera: "gate".parse().unwrap(),
+            plate: Plate::normalize("ABC1D23"),
+            layout: "br-mercosul".to_owned(),
+            confidence: 0.9,
+            alternatives: Vec::new(),
+            first_seen: now,
+            last_seen: now,
+            best_at: now,
+            quad: [[0.0; 2]; 4],
+            bbox: [0.0; 4],
+            frame_width: 64,
+            frame_height: 48,
+            direction: None,
+            reads: 1,
+            single: true,
+            crop: Some(crop.clone()),
+            frame: None,
+            clip: None,
+            clip_unavailable: None,
+            slots: serde_json::Value::Null,
+        };
+        store.insert_detection(row).await.unwrap();
+        println!("kept detection {text}");
+        let clip =
+            store.put_object(Bytes::from(format!("clip {text}")), "video/mp4", Bucket::Recordings).await.unwrap();
+        let stored = StoredClip { object: clip.clone(), stream: Stream::Main, start: now, end: now };
+        store.attach_clip(id, ClipOutcome::Stored(stored)).await.unwrap();
+        println!("kept clip {text}");
+        store.mark_uploaded(&crop.sha256).await.unwrap();
+        store.mark_uploaded(&clip.sha256).await.unwrap();
+        let entry = AuditEntry {
+            actor: "test".to_owned(),
+            action: "detect".to_owned(),
+            subject: text,
+            detail: serde_json::Value::Null,
+            remote: String::new(),
+        };
+        store.append_audit(entry).await.unwrap();
+    }
+}
+
+async fn deliver(store: &Store) {
+    loop {
+        let status = store.outbox_status(BOX).await.unwrap();
+        let batch = store.next_batch(BOX, status.acked_seq, 50, 1 << 20).await.unwrap();
+        match batch.records.last() {
+            Some(last) => {
+                store.ack(BOX, last.epoch, last.seq).await.unwrap();
+                store.prune_outbox(30, 100).await.unwrap();
+            }
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
