@@ -50,11 +50,11 @@ def loft(stations: np.ndarray, half_width, bottom, top, part: int, power=0.42, b
         rows.append(np.stack([x, np.full_like(x, y), (z0 + z1) / 2 + (z1 - z0) / 2 * scale * unit_z], axis=1))
 
     first, last = stations[0], stations[-1]
-    for k in np.linspace(0.02, 0.97, 12):
+    for k in np.linspace(0.001, 0.97, 12):
         section(first - bulge * (1 - k**4), first, k)
     for y in stations:
         section(y, y, 1.0)
-    for k in np.linspace(0.97, 0.02, 12):
+    for k in np.linspace(0.97, 0.001, 12):
         section(last + bulge * (1 - k**4), last, k)
     points = np.array(rows)
     return outward(from_grid(points, part, closed=True), points.reshape(-1, 3).mean(0))
@@ -76,13 +76,13 @@ def canopy(stations: np.ndarray, half_width, base, roof, part: int, tumblehome=0
 
 
 def ellipsoid(center, radii, part: int, tilt: float = 0.0, detail=14) -> Mesh:
-    """`tilt` turns it around x, in radians: the upper end goes to +y."""
+    """`tilt` turns it around x, in radians: the rear end (+y) rises, the top leans forward."""
     polar = np.linspace(0.06, np.pi - 0.06, detail)
     turn = np.linspace(0, 2 * np.pi, detail + 6, endpoint=False)
     p, t = np.meshgrid(polar, turn, indexing="ij")
     points = np.stack([np.sin(p) * np.cos(t), np.sin(p) * np.sin(t), np.cos(p)], axis=-1) * np.array(radii)
     c, s = np.cos(tilt), np.sin(tilt)
-    points = points @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]).T.T + np.array(center)
+    points = points @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) + np.array(center)
     return outward(from_grid(points, part, closed=True), np.array(center, float))
 
 

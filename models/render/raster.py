@@ -11,8 +11,10 @@ import numpy as np
 NEAR_M = 0.9
 SUN = np.array([-0.50, -0.52, 0.69], np.float32)
 SUN /= np.linalg.norm(SUN)
-#: More covered pixels than this are shaded with fewer samples: near vehicles do not alias.
-SAMPLE_BUDGET = 170_000
+#: Samples for one vehicle: a far one is oversampled against flicker, a near one a little softer than the picture.
+SAMPLE_BUDGET = 120_000
+SCALE_RANGE = (0.72, 2.5)
+_GAMMA = (255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.float32)
 
 
 class PinholeCamera:
@@ -93,9 +95,9 @@ def draw(image: np.ndarray, camera: PinholeCamera, mesh: Mesh, place, shade) -> 
     size = high - low
     if size.min() <= 0:
         return
-    scale = float(np.clip(np.sqrt(SAMPLE_BUDGET / (size[0] * size[1] * 0.7)), 1.0, 3.0))
+    scale = float(np.clip(np.sqrt(SAMPLE_BUDGET / (size[0] * size[1] * 0.7)), *SCALE_RANGE))
     shape = np.maximum(1, np.round(size * scale)).astype(int)
-    local = (corners[kept] - low) * (shape / size)
+    local = ((corners[kept] - low) * (shape / size)).astype(np.float32)
     order = np.argsort(-quad_depth[kept].mean(1))
     ids = _id_buffer(local[order], shape)
     covered = np.flatnonzero(ids.ravel())
@@ -107,17 +109,22 @@ def draw(image: np.ndarray, camera: PinholeCamera, mesh: Mesh, place, shade) -> 
     y = (covered // shape[0]).astype(np.float32)
     attributes = np.concatenate([mesh.points, mesh.normals], axis=1)[mesh.quads[chosen]]
     values = _interpolate(local[order], attributes, index, x, y)
-    normal_object = values[:, 3:] / np.maximum(np.linalg.norm(values[:, 3:], axis=1, keepdims=True), 1e-6)
+    normal_object = _unit(values[:, 3:])
     pixels = Pixels(mesh.part[chosen][index], values[:, :3], normal_object)
-    view = place(values[:, :3]) - camera.eye
-    view /= np.linalg.norm(view, axis=1, keepdims=True)
+    view = _unit(place(values[:, :3]) - camera.eye)
     color = to_srgb(shade(pixels, view, place(normal_object, direction=True)))
     layer = np.zeros((shape[1] * shape[0], 4), np.float32)
     layer[covered, :3] = color[:, ::-1]
     layer[covered, 3] = 1.0
-    small = cv2.resize(layer.reshape(shape[1], shape[0], 4), tuple(int(v) for v in size), interpolation=cv2.INTER_AREA)
+    method = cv2.INTER_AREA if scale >= 1 else cv2.INTER_LINEAR
+    small = cv2.resize(layer.reshape(shape[1], shape[0], 4), tuple(int(v) for v in size), interpolation=method)
     window = image[low[1] : high[1], low[0] : high[0]]
     window[:] = (window * (1 - small[..., 3:]) + small[..., :3]).astype(np.uint8)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.sqrt(np.einsum("nk,nk->n", vectors, vectors))
+    return vectors / np.maximum(length, 1e-6)[:, None]
 
 
 def _signed_area(corners: np.ndarray) -> np.ndarray:
@@ -146,35 +153,48 @@ def _interpolate(corners, attributes, index, x, y) -> np.ndarray:
     gx, gy = np.einsum("qk,qka->qa", offset[..., 0], rest), np.einsum("qk,qka->qa", offset[..., 1], rest)
     slope_x = (gx * syy[:, None] - gy * sxy[:, None]) / det[:, None]
     slope_y = (gy * sxx[:, None] - gx * sxy[:, None]) / det[:, None]
-    dx, dy = (x - center[index, 0])[:, None], (y - center[index, 1])[:, None]
-    return (mean[index] + slope_x[index] * dx + slope_y[index] * dy).astype(np.float32)
+    base = mean - slope_x * center[:, :1] - slope_y * center[:, 1:]
+    plane = np.concatenate([base, slope_x, slope_y], axis=1).astype(np.float32)[index]
+    count = attributes.shape[2]
+    return plane[:, :count] + plane[:, count : 2 * count] * x[:, None] + plane[:, 2 * count :] * y[:, None]
 
 
 def surroundings(direction: np.ndarray) -> np.ndarray:
     """Linear RGB that a mirror would show: sky, a dark band of trees and houses, asphalt."""
     up = direction[:, 2:3]
-    sky = np.array([0.62, 0.72, 0.86], np.float32) * (1 - up) + np.array([0.20, 0.36, 0.68], np.float32) * up
-    band = np.array([0.10, 0.105, 0.09], np.float32)
-    ground = np.array([0.13, 0.13, 0.135], np.float32)
+    sky = _HORIZON + (_ZENITH - _HORIZON) * np.clip(up, 0, 1)
     skyline = 0.16 + 0.05 * np.sin(direction[:, 0:1] * 9.0)
-    result = np.where(up > skyline, sky, band + (sky - band) * np.clip((up - skyline + 0.03) / 0.03, 0, 1))
-    return np.where(up < 0, ground, result)
+    clear = np.clip((up - skyline) * 33.0 + 1.0, 0, 1)
+    result = _BAND + (sky - _BAND) * clear
+    result[up[:, 0] < 0] = _ASPHALT
+    return result
 
 
-def lit(albedo, reflect, emission, normal: np.ndarray, view: np.ndarray, gloss: float = 260.0) -> np.ndarray:
+_HORIZON, _ZENITH = np.array([0.62, 0.72, 0.86], np.float32), np.array([0.20, 0.36, 0.68], np.float32)
+_BAND, _ASPHALT = np.array([0.10, 0.105, 0.09], np.float32), np.array([0.13, 0.13, 0.135], np.float32)
+_SUNLIGHT = np.array([1.05, 1.0, 0.92], np.float32)
+
+
+def lit(albedo, reflect, emission, normal: np.ndarray, view: np.ndarray) -> np.ndarray:
     """Diffuse sun and sky, a mirrored environment with Fresnel weight, the sun's highlight, own light."""
-    sun = np.clip(normal @ SUN, 0, None)[:, None]
-    up = normal[:, 2:3]
-    ambient = 0.34 + 0.26 * up
-    diffuse = albedo * (sun * np.array([1.05, 1.0, 0.92], np.float32) + ambient)
-    cosine = -(view * normal).sum(1, keepdims=True)
+    sun = np.maximum(normal @ SUN, 0)[:, None]
+    ambient = 0.34 + 0.26 * normal[:, 2:3]
+    color = albedo * (sun * _SUNLIGHT + ambient) + emission
+    shiny = np.flatnonzero(reflect[:, 0] > 0.015)
+    normal, view, reflect = normal[shiny], view[shiny], reflect[shiny]
+    cosine = -np.einsum("nk,nk->n", view, normal)[:, None]
     mirrored = view + 2 * cosine * normal
-    fresnel = reflect + (reflect > 0) * (1 - reflect) * np.clip(1 - cosine, 0, 1) ** 5 * 0.85
-    highlight = np.clip(mirrored @ SUN, 0, 1)[:, None] ** gloss * 3.0
-    return diffuse * (1 - fresnel) + fresnel * (surroundings(mirrored) + highlight) + emission
+    grazing = np.clip(1 - cosine, 0, 1)
+    grazing2 = grazing * grazing
+    fresnel = reflect + (1 - reflect) * 0.85 * grazing2 * grazing2 * grazing
+    highlight = np.maximum(mirrored @ SUN, 0)[:, None]
+    for _ in range(8):
+        highlight *= highlight
+    color[shiny] += fresnel * (surroundings(mirrored) + 3.0 * highlight - color[shiny])
+    return color
 
 
 def to_srgb(linear: np.ndarray) -> np.ndarray:
     """0..255 float; a soft shoulder keeps highlights from clipping hard."""
     mapped = linear / (1 + 0.18 * linear)
-    return 255 * np.clip(mapped, 0, 1) ** (1 / 2.2)
+    return _GAMMA[np.clip(mapped * 4095, 0, 4095).astype(np.int16)]

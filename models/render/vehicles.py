@@ -87,9 +87,8 @@ class Vehicle:
 
 def _arch(p: np.ndarray, axles: list[float], radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the nearest axle in the side view, and the angle around it."""
-    away = np.abs(p[:, 1:2] - np.array(axles, np.float32))
-    nearest = np.argmin(away, axis=1)
-    dy = p[:, 1] - np.array(axles, np.float32)[nearest]
+    front, back = p[:, 1] - np.float32(axles[0]), p[:, 1] - np.float32(axles[1])
+    dy = np.where(np.abs(front) < np.abs(back), front, back)
     dz = p[:, 2] - radius
     return np.hypot(dy, dz), np.arctan2(dz, dy)
 
@@ -122,7 +121,8 @@ LAMP = (0.60, 0.63, 0.66)
 class Car(Vehicle):
     """Hatchback, sedan, SUV or van, by style."""
 
-    STYLES: ClassVar = {  # length, width, cowl and roof heights, y of windshield foot/top and rear window top/foot as fractions
+    # Length, half width, cowl and roof heights; y of windshield foot and top, rear window top and foot, as fractions.
+    STYLES: ClassVar = {
         "hatch": (3.95, 0.86, 0.95, 1.49, 0.25, 0.45, 0.86, 0.985),
         "sedan": (4.45, 0.88, 0.94, 1.46, 0.27, 0.45, 0.74, 0.90),
         "suv": (4.35, 0.90, 1.08, 1.66, 0.25, 0.40, 0.90, 0.99),
@@ -257,7 +257,8 @@ class Car(Vehicle):
         out.put(cabin & (rise < 0.03) & (y < middle), PLASTIC, 0.02)
         side = cabin & (np.abs(n[:, 0]) > 0.42) & (rise > 0.06) & (rise < 0.84) & (x > wide - 0.085)
         lean = 0.92 * rise
-        window = side & (y > foot + (top - foot) * lean + 0.20) & (y < back_foot - (back_foot - back_top) * lean - 0.24)
+        window = side & (y > foot + (top - foot) * lean + 0.20)
+        window &= y < back_foot - (back_foot - back_top) * lean - 0.24
         pillar = (np.abs(y - 0.565 * self.length) < 0.035) | (np.abs(y - 0.80 * self.length) < 0.03)
         if self.kind == "van":
             window &= y < 0.58 * self.length

@@ -17,7 +17,7 @@ from .audio import write_street_noise
 
 GOP_S = 2
 SNAPSHOT_EVERY_S = 1
-RENDERER = Path(__file__).resolve().parents[2] / "models" / "render"
+KEPT_SCENES = 12
 
 
 class SceneError(RuntimeError):
@@ -64,8 +64,11 @@ def cache_root() -> Path:
 
 def scene_key(params: SceneParams) -> str:
     """Hash of the parameters and of the sources that draw and encode."""
+    import render.street  # noqa: F401 - what it loads is what draws the scene
+
+    drawing = [module.__file__ for name, module in sys.modules.items() if name.startswith("render.")]
     digest = hashlib.sha256(json.dumps(asdict(params), sort_keys=True).encode())
-    for source in [Path(__file__), *sorted(RENDERER.rglob("*.py"))]:
+    for source in [Path(__file__), *map(Path, sorted(filter(None, drawing)))]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -80,10 +83,21 @@ def prepare(params: SceneParams, codec: str, audio: str, log) -> SceneFiles:
         cached = (folder / "truth.json").exists()
         if not cached:
             _build(params, folder, log)
+        folder.touch()
+        _forget_old_scenes(folder.parent)
         main = _main_in(folder, params, codec, log)
         sound = _audio_in(folder, params, audio)
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     return SceneFiles(main, folder / "sub.mp4", sound, truth, sorted(folder.glob("snapshot-*.jpg")), cached)
+
+
+def _forget_old_scenes(root: Path) -> None:
+    """Keeps the scenes used last; each change of the renderer or of an option makes a new folder of about 40 MB."""
+    folders = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    for folder in folders[KEPT_SCENES:]:
+        if time.time() - folder.stat().st_mtime > 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _build(params: SceneParams, folder: Path, log) -> None:
