@@ -1,1 +1,34 @@
-//! lpr
+//! Plate reading: frame -> gate -> detector -> upright plates -> reader -> tracker -> fusion -> grammar -> one row a
+//! passage. `docs/lpr.md` tells the procedure; ONNX Runtime is used in `session.rs` only.
+
+mod decode;
+mod detect;
+mod engine;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod fuse;
+mod gate;
+mod geometry;
+pub mod grammar;
+mod manifest;
+mod models;
+mod passage;
+mod picture;
+mod read;
+mod rectify;
+mod resize;
+mod row;
+mod session;
+mod stats;
+mod still;
+mod track;
+mod watch;
+mod window;
+
+pub use engine::{Engine, LprState, LprStatus};
+pub use error::LprError;
+pub use models::{ModelStatus, ModelsStatus};
+pub use session::{Provider, Skipped};
+pub use stats::{Stage, StageMs};
+pub use still::{StillAlternative, StillPlate, StillReader};

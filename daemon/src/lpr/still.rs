@@ -1,0 +1,81 @@
+//! Plates in still images: `gtv-edge read`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::LprError;
+use super::grammar::Candidate;
+use super::models::Models;
+use super::passage::{layout_of, rank};
+use super::picture::RgbView;
+use super::stats::Stats;
+use crate::config::LprConfig;
+use crate::media::{RgbImage, jpeg};
+
+/// A plate in a still image, in its pixels.
+#[derive(Clone, Debug, Serialize)]
+pub struct StillPlate {
+    pub text: String,
+    /// x1, y1, x2, y2 around the corners.
+    #[serde(rename = "box")]
+    pub bounds: [f32; 4],
+    /// Top left, top right, bottom right, bottom left.
+    pub quad: [[f32; 2]; 4],
+    /// Probability of the whole text.
+    pub confidence: f64,
+    pub layout: String,
+    pub alternatives: Vec<StillAlternative>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct StillAlternative {
+    pub text: String,
+    pub p: f64,
+}
+
+/// Reads one image after another.
+pub struct StillReader {
+    models: Models,
+    stats: Stats,
+}
+
+impl StillReader {
+    pub fn open(config: &LprConfig) -> Result<Self, LprError> {
+        // One image at a time has all cores to itself.
+        let threads = match config.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        Ok(Self { models: Models::open(config, threads)?, stats: Stats::default() })
+    }
+
+    /// A JPEG, PNG, BMP or WebP file.
+    pub fn read_file(&mut self, path: &Path) -> Result<Vec<StillPlate>, LprError> {
+        let image = jpeg::decode_file(path)
+            .map_err(|e| LprError::Picture { what: path.display().to_string(), message: e.to_string() })?;
+        self.read(&image)
+    }
+
+    /// Best score first. Plates without a readable character are left out.
+    pub fn read(&mut self, image: &RgbImage) -> Result<Vec<StillPlate>, LprError> {
+        let picture = RgbView::from(image);
+        let found = self.models.detector.detect(&picture, &self.stats)?;
+        let quads: Vec<_> = found.iter().map(|o| o.quad).collect();
+        let reads = self.models.reader.read(&picture, &quads, &self.stats)?;
+        let plates = found.iter().zip(reads).filter_map(|(observation, read)| {
+            let reading = read?.reading;
+            let mut ranked = rank(&reading).into_iter();
+            let Candidate { text, p } = ranked.next()?;
+            Some(StillPlate {
+                layout: layout_of(&reading, &text, observation.two_rows),
+                text,
+                bounds: observation.quad.bounds().to_array(),
+                quad: observation.quad.0,
+                confidence: p,
+                alternatives: ranked.map(|c| StillAlternative { text: c.text, p: c.p }).collect(),
+            })
+        });
+        Ok(plates.collect())
+    }
+}

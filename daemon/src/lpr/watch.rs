@@ -1,0 +1,173 @@
+//! One camera under watch: newest frame -> gate -> detector and reader in turn with the other cameras -> passages.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::error::LprError;
+use super::gate::{self, Gate, Verdict};
+use super::models::Pool;
+use super::passage::{Outcome, Passages, Settings};
+use super::row::Job;
+use super::stats::{Stage, Stats};
+use crate::base::ids::CameraId;
+use crate::base::metrics::dropped;
+use crate::base::tasks::{CancellationToken, TaskResult};
+use crate::config::LprConfig;
+use crate::media::{DecodedFrame, FrameSlot, Wanted};
+
+/// How long to wait for a frame before looking at the clock: passages end even when a camera falls silent.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Plates read in one frame at most; the rest has its turn in the next.
+const READS_MAX: usize = 8;
+
+/// What all cameras of an engine share.
+pub struct Shared {
+    pub config: LprConfig,
+    pub pool: Arc<Pool>,
+    pub stats: Stats,
+    pub rows: mpsc::Sender<Job>,
+}
+
+pub struct Watch {
+    camera: CameraId,
+    slot: Arc<FrameSlot>,
+    shared: Arc<Shared>,
+    gate: Gate,
+    passages: Passages<Arc<DecodedFrame>>,
+    /// Time of the last frame, and when it was here.
+    last: Option<(i64, Instant)>,
+}
+
+impl Watch {
+    pub fn new(camera: CameraId, slot: Arc<FrameSlot>, shared: Arc<Shared>) -> Self {
+        let passages = Passages::new(Settings::new(shared.config.min_confidence));
+        Self { camera, slot, shared, gate: Gate::new(gate::Settings::default()), passages, last: None }
+    }
+
+    /// Runs on a thread of its own until cancelled; open passages are told then. An error is a model that fails.
+    pub fn run(&mut self, token: &CancellationToken, progress: impl Fn()) -> TaskResult {
+        while !token.is_cancelled() {
+            progress();
+            match self.slot.take_timeout(IDLE) {
+                Some(frame) => self.frame(Arc::new(frame))?,
+                None => self.idle(),
+            }
+        }
+        let outcomes = self.passages.flush();
+        self.tell(outcomes, Instant::now());
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: Arc<DecodedFrame>) -> Result<(), LprError> {
+        let (began, time_us) = (Instant::now(), frame.time.0);
+        if self.is_early(time_us) {
+            self.count("rate");
+            return Ok(());
+        }
+        self.last = Some((time_us, began));
+        let verdict = self.judge(&frame, time_us);
+        if verdict == Verdict::Quiet {
+            self.passages.hold(time_us);
+            let outcomes = self.passages.finish(time_us);
+            self.tell(outcomes, frame.received);
+            self.shared.stats.record(Stage::QuietFrame, began.elapsed());
+            self.count("quiet");
+            return Ok(());
+        }
+        let deadline = frame.received.max(began) + *self.shared.config.deadline;
+        let Some(mut models) = self.shared.pool.borrow(deadline) else {
+            dropped("lpr", "deadline", 1);
+            self.count("deadline");
+            return Ok(());
+        };
+        let waited = began.elapsed();
+        let stats = &self.shared.stats;
+        let size = (frame.width as f32, frame.height as f32);
+        let found = models.detector.detect(&*frame, stats)?;
+        let ids = self.passages.observe(time_us, size, &found);
+        let (ids, quads): (Vec<_>, Vec<_>) = ids
+            .into_iter()
+            .zip(&found)
+            .filter_map(|(id, observation)| Some((id?, observation.quad)))
+            .filter(|(id, _)| self.passages.wants_reading(*id))
+            .take(READS_MAX)
+            .unzip();
+        let reads = models.reader.read(&*frame, &quads, stats)?;
+        drop(models);
+        let tracking = Instant::now();
+        for (id, read) in ids.into_iter().zip(reads) {
+            if let Some(read) = read {
+                self.passages.add(id, &read, || Arc::clone(&frame));
+            }
+        }
+        let outcomes = self.passages.finish(time_us);
+        stats.record(Stage::Track, tracking.elapsed());
+        // The wait for a turn is the load of the box, not the cost of the frame.
+        stats.record(Stage::Frame, began.elapsed().saturating_sub(waited));
+        stats.record(Stage::Latency, frame.received.elapsed());
+        self.tell(outcomes, frame.received);
+        self.count(if verdict == Verdict::Patrol { "patrol" } else { "look" });
+        Ok(())
+    }
+
+    /// Faster than `lpr.max_fps`, with a little slack for the jitter of arrival.
+    fn is_early(&self, time_us: i64) -> bool {
+        let interval_us = 1e6 / self.shared.config.max_fps.max(0.1);
+        self.last.is_some_and(|(last_us, _)| {
+            let since_us = (time_us - last_us) as f64;
+            (0.0..0.85 * interval_us).contains(&since_us)
+        })
+    }
+
+    fn judge(&mut self, frame: &DecodedFrame, time_us: i64) -> Verdict {
+        let gate = &mut self.gate;
+        let verdict = self.shared.stats.time(Stage::Gate, || {
+            let luma = frame.luma_scaled(gate::WIDTH as u32, gate::HEIGHT as u32);
+            // A picture that cannot be scaled counts as motion: the detector's error is the better one.
+            gate.see(time_us, luma.as_ref().map_or(&[], |l| &l.data))
+        });
+        let quiet = self.shared.config.keyframes_only_when_quiet && self.gate.is_quiet(time_us);
+        self.slot.set_wanted(if quiet { Wanted::KeyFrames } else { Wanted::All });
+        verdict
+    }
+
+    /// No frame for a while: the clock goes on, and so does what left the picture.
+    fn idle(&mut self) {
+        let Some((time_us, since)) = self.last else { return };
+        let now_us = time_us.saturating_add(i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX));
+        if self.gate.is_quiet(now_us) && self.slot.wanted() == Wanted::KeyFrames {
+            // Between key frames of a still scene nothing is known to have changed.
+            self.passages.hold(now_us);
+        }
+        let outcomes = self.passages.finish(now_us);
+        self.tell(outcomes, Instant::now());
+    }
+
+    fn tell(&self, outcomes: Vec<Outcome<Arc<DecodedFrame>>>, decided: Instant) {
+        for outcome in outcomes {
+            let name = match outcome {
+                Outcome::Finished(finished) => {
+                    let job = Job { camera: self.camera.clone(), finished: *finished, decided };
+                    // Waits while the store is behind: frames are skipped then, passages are not.
+                    if self.shared.rows.blocking_send(job).is_err() {
+                        dropped("lpr", "stopped", 1);
+                    }
+                    "told"
+                }
+                Outcome::Merged => "merged",
+                Outcome::Unsure => "unsure",
+                Outcome::Unread => "unread",
+            };
+            metrics::counter!("gtv_lpr_tracks_total", "camera" => self.camera.to_string(), "outcome" => name)
+                .increment(1);
+        }
+    }
+
+    fn count(&self, verdict: &'static str) {
+        metrics::counter!("gtv_lpr_frames_total", "camera" => self.camera.to_string(), "verdict" => verdict)
+            .increment(1);
+    }
+}
