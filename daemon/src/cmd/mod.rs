@@ -3,4 +3,5 @@
 pub mod check;
 mod evidence;
 pub mod export;
+pub mod read;
 pub mod verify;
