@@ -79,12 +79,22 @@ def frame_of(image: np.ndarray) -> np.ndarray:
     return np.float32([[x, y], [width - x, y], [width - x, height - y], [x, height - y]])
 
 
+def european_list(pools: dict) -> Path:
+    """The file of texts read by eye."""
+    return Path(__file__).parents[1] / "config" / pools["european_texts"]
+
+
+def european_texts(texts: Path) -> dict[str, str]:
+    """File name to text, for the European crops that somebody has read."""
+    words = [w for line in texts.read_text().splitlines() if not line.startswith("#") for w in line.split()]
+    return {f"eu-{int(number):05d}.jpg": text for number, text in zip(words[::2], words[1::2], strict=True)}
+
+
 def european_pool(folder: Path, texts: Path) -> Pool:
     """The European crops whose texts stand in `texts`; the crops show little but the plate, so their frame is it."""
     entries = []
-    words = [w for line in texts.read_text().splitlines() if not line.startswith("#") for w in line.split()]
-    for number, text in zip(words[::2], words[1::2], strict=True):
-        path = folder / f"eu-{int(number):05d}.jpg"
+    for name, text in european_texts(texts).items():
+        path = folder / name
         image = cv2.imread(str(path))
         if image is None:
             raise FileNotFoundError(f"{path}: unreadable picture; check the copy of the data folder against {texts}")
@@ -183,7 +193,7 @@ def build(config: dict, data: Path, out: Path) -> None:
             real_pool(data / "crops-br", wanted, score, name == "guess", workers).save(path)
     path = out / "pool-europe.npz"
     if not path.exists():
-        european_pool(data / "crops-eu", Path(__file__).parents[1] / "config" / pools["european_texts"]).save(path)
+        european_pool(data / "crops-eu", european_list(pools)).save(path)
     backgrounds = backgrounds_from([data / f for f in pools["backgrounds"]], 1500, config["seed"])
     for part in range(pools["render_parts"]):
         path = out / f"pool-render-{part}.npz"

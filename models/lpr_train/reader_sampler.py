@@ -34,7 +34,7 @@ def load_pools(folder: Path, sources: dict[str, float], held_out_share: float) -
     return train, held_out
 
 
-REAL = ("sure", "guess", "europe", "pseudo")
+REAL = ("sure", "guess", "europe", "pseudo", "pseudo_europe")
 
 
 class Batches(IterableDataset):
