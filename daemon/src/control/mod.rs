@@ -1,5 +1,10 @@
 //! Layer 4: owns what runs. Every change, from file, page or fleet, takes the same way through the supervisor (C1).
 
 pub mod admission;
+mod health;
 pub mod load;
 pub mod plan;
+mod supervisor;
+
+pub use health::Health;
+pub use supervisor::{Applied, Change, Pipelines, Refused, Source, Statuses, SupervisorHandle, start};
