@@ -37,6 +37,17 @@ pub struct Report {
     pub at: String,
 }
 
+impl Report {
+    pub fn applied(version: u64, needs_restart: Vec<&'static str>, at: String) -> Self {
+        let needs_restart = needs_restart.into_iter().map(str::to_owned).collect();
+        Self { version: Some(version), outcome: Outcome::Applied, problems: Vec::new(), needs_restart, at }
+    }
+
+    pub fn refused(version: Option<u64>, problems: Vec<Problem>, at: String) -> Self {
+        Self { version, outcome: Outcome::Refused, problems, needs_restart: Vec::new(), at }
+    }
+}
+
 /// A desired document that can be handed to the supervisor.
 #[derive(Debug)]
 pub struct Wanted {
