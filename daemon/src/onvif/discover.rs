@@ -20,6 +20,8 @@ pub struct FoundDevice {
     pub name: Option<String>,
     /// From the scope `onvif://www.onvif.org/hardware/...`.
     pub hardware: Option<String>,
+    /// From the scope `onvif://www.onvif.org/location/...`.
+    pub location: Option<String>,
 }
 
 /// Every device that answers within `timeout`, in the order of their addresses.
@@ -38,7 +40,8 @@ pub async fn discover(interface: Option<Ipv4Addr>, timeout: Duration) -> Result<
             let (onvif_url, host) = preferred_address(&answer.xaddrs)?;
             let name = scope(&answer.scopes, "name");
             let hardware = scope(&answer.scopes, "hardware");
-            Some(FoundDevice { endpoint: answer.endpoint, onvif_url, host, name, hardware })
+            let location = scope(&answer.scopes, "location");
+            Some(FoundDevice { endpoint: answer.endpoint, onvif_url, host, name, hardware, location })
         })
         .collect();
     found.sort_by(|a, b| a.onvif_url.cmp(&b.onvif_url));
