@@ -44,19 +44,39 @@ fn list(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
 
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the file alone says.
+    pub file: Config,
+    /// What was changed on the box.
+    pub overrides: Overrides,
+    /// The one over the other: what the box runs on.
+    pub config: Config,
+}
+
 /// Reads `path`, lays the overrides kept in the data folder over it, and validates the whole.
-pub fn load(path: &Path) -> Result<(Config, Overrides), ConfigError> {
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
-    let (config, mut problems) =
-        parse(&text).map_err(|message| ConfigError::Syntax { path: shown.clone(), message })?;
-    let overrides = Overrides::read(&config.data_dir).map_err(|error| ConfigError::Syntax {
-        path: config.data_dir.join(super::OVERRIDES_FILE).display().to_string(),
+    let (file, mut problems) = parse(&text).map_err(|message| ConfigError::Syntax { path: shown.clone(), message })?;
+    let overrides = Overrides::read(&file.data_dir).map_err(|error| ConfigError::Syntax {
+        path: file.data_dir.join(super::OVERRIDES_FILE).display().to_string(),
         message: error,
     })?;
-    let config = overrides.apply(config);
+    let config = overrides.apply(file.clone());
     problems.extend(validate(&config));
-    if problems.is_empty() { Ok((config, overrides)) } else { Err(ConfigError::Invalid { path: shown, problems }) }
+    if problems.is_empty() {
+        Ok(Loaded { file, overrides, config })
+    } else {
+        Err(ConfigError::Invalid { path: shown, problems })
+    }
+}
+
+/// The built-in defaults, for a machine without a configuration file.
+pub fn defaults() -> Loaded {
+    let config = Config::default();
+    Loaded { file: config.clone(), overrides: Overrides::default(), config }
 }
 
 /// The configuration in `text`, and every unknown key and wrong value in it. A wrong value reads as its default, so

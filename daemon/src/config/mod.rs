@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use camera::{CameraClock, CameraConfig, LprStream, RecordStreams, Transport};
 pub use discovery::DiscoveryConfig;
 pub use fleet::MqttConfig;
-pub use load::{ConfigError, DEFAULT_TOML, EXIT_CONFIG, Problem, load, parse, parse_overrides_json};
+pub use load::{ConfigError, DEFAULT_TOML, EXIT_CONFIG, Loaded, Problem, defaults, load, parse, parse_overrides_json};
 pub use lpr::{LprConfig, Provider};
 pub use overrides::{OVERRIDES_FILE, Overrides};
 pub use record::{ClipConfig, LiveConfig, RecordConfig};
