@@ -15,11 +15,20 @@ pub struct Demo {
 impl Demo {
     /// A short small scene on free ports, with `extra` options; ends by itself after three minutes.
     pub fn start(extra: &[&str]) -> Self {
+        let small = ["--scene-seconds", "6", "--size", "640x360", "--no-discovery", "--seconds", "180"];
+        Self::launch(&[&small, extra].concat())
+    }
+
+    /// The whole street with its plates, found by WS-Discovery; ends by itself after fifteen minutes.
+    pub fn street(extra: &[&str]) -> Self {
+        Self::launch(&[&["--seconds", "900"], extra].concat())
+    }
+
+    fn launch(options: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/demo-camera");
         let mut child = Command::new(script)
-            .args(["--scene-seconds", "6", "--size", "640x360", "--no-discovery", "--seconds", "180"])
             .args(["--rtsp-port", "0", "--onvif-port", "0", "--control-port", "0"])
-            .args(extra)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -56,6 +65,11 @@ impl Demo {
 
     pub async fn stats(&self) -> Value {
         reqwest::get(format!("{}/stats", self.text(&["control"]))).await.unwrap().json().await.unwrap()
+    }
+
+    /// Which vehicles pass when.
+    pub async fn truth(&self) -> Value {
+        reqwest::get(format!("{}/truth", self.text(&["control"]))).await.unwrap().json().await.unwrap()
     }
 
     fn text(&self, path: &[&str]) -> String {

@@ -2,4 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod demo;
+pub mod edge;
 pub mod probe;
+pub mod truth;

@@ -1,0 +1,139 @@
+// Does in Chromium what a person does on a fresh box: setup, find and add the camera, watch live, see plates come,
+// search, play recordings and a clip. Settings come by environment; prints one JSON object with what it saw.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { chromium } from 'playwright-core';
+
+const { GTV_PAGE, GTV_SETUP_CODE, GTV_CAMERA_USER, GTV_CAMERA_PASSWORD, GTV_SHOTS, GTV_WATCH_SECONDS } = process.env;
+const CHROMIUM = process.env.GTV_CHROMIUM ?? '/usr/bin/chromium';
+const USER = 'operadora';
+const PASSWORD = 'uma-frase-bem-longa';
+const DESKTOP = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+/** A camera connects, sends a key frame and plays within this, on a machine that does everything else as well. */
+const SLOW = 60_000;
+
+mkdirSync(GTV_SHOTS, { recursive: true });
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required'],
+});
+const context = await browser.newContext({ viewport: DESKTOP, locale: 'en-US' });
+const page = await context.newPage();
+const faults = [];
+page.on('pageerror', (error) => faults.push(`page: ${error.message}`));
+page.on('console', (message) => {
+  // A refused login is answered with 401 on purpose; the browser logs it.
+  if (message.type() === 'error' && !/status of (401|403)/.test(message.text())) faults.push(`console: ${message.text()}`);
+});
+
+async function shot(name) {
+  await page.setViewportSize(DESKTOP);
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: join(GTV_SHOTS, `${name}-desktop.png`) });
+  await page.setViewportSize(PHONE);
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: join(GTV_SHOTS, `${name}-phone.png`) });
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(overflow <= 0, `${name}: the phone page scrolls sideways by ${overflow} px`);
+  await page.setViewportSize(DESKTOP);
+}
+
+/** Waits until the video shows moving pictures. */
+async function plays(selector) {
+  await page.waitForSelector(selector, { timeout: SLOW });
+  await page.waitForFunction((s) => document.querySelector(s).readyState >= 2 && document.querySelector(s).videoWidth > 0, selector, { timeout: SLOW });
+  const before = await page.$eval(selector, (video) => video.currentTime);
+  await page.waitForFunction(([s, t]) => document.querySelector(s).currentTime > t + 1.5, [selector, before], { timeout: SLOW });
+  return page.$eval(selector, (video) => ({ width: video.videoWidth, height: video.videoHeight }));
+}
+
+const seen = {};
+try {
+  // A wrong setup code is refused with a reason; the right one makes the administrator.
+  await page.goto(GTV_PAGE);
+  await page.getByLabel('Setup code').fill('AAAA-BBBB-CCCC');
+  await page.getByLabel('User name').fill(USER);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create administrator' }).click();
+  await page.locator('.bad').first().waitFor();
+  await shot('setup');
+  await page.getByLabel('Setup code').fill(GTV_SETUP_CODE);
+  await page.getByRole('button', { name: 'Create administrator' }).click();
+
+  // The camera is found by ONVIF and added with one try of its password.
+  await page.getByRole('link', { name: 'Add camera' }).click();
+  await page.getByRole('button', { name: 'Search the network' }).click();
+  await page.getByRole('button', { name: 'Choose' }).first().click({ timeout: SLOW });
+  await page.getByLabel('User', { exact: true }).fill(GTV_CAMERA_USER);
+  await page.getByLabel('Password', { exact: true }).fill(GTV_CAMERA_PASSWORD);
+  await page.getByRole('button', { name: 'Ask the camera' }).click();
+  await page.getByLabel('Main stream (recorded)').waitFor({ timeout: SLOW });
+  await shot('add-camera');
+  await page.getByRole('button', { name: 'Add camera' }).click();
+
+  // Live.
+  await page.waitForURL(/\/cameras\/[a-z0-9-]+$/);
+  seen.camera = new URL(page.url()).pathname.split('/').pop();
+  seen.live = await plays('.video video');
+  seen.added_at_ms = Date.now();
+  await shot('live');
+  await page.goto(`${GTV_PAGE}/cameras`);
+  await page.getByText('Streaming').first().waitFor({ timeout: SLOW });
+  await shot('cameras');
+
+  // Plates come by themselves.
+  await page.goto(`${GTV_PAGE}/plates`);
+  const rows = page.locator('li[data-plate]');
+  await rows.first().waitFor({ timeout: SLOW });
+  const until = Date.now() + Number(GTV_WATCH_SECONDS) * 1000;
+  while (Date.now() < until) await page.waitForTimeout(500);
+  seen.plates = await rows.evaluateAll((list) => list.map((row) => row.dataset.plate));
+  await page.waitForFunction(() => [...document.querySelectorAll('li[data-plate] img')].every((img) => img.complete && img.naturalWidth > 0), null, { timeout: SLOW });
+  await shot('plates');
+
+  // Any part of a plate finds it again.
+  const part = seen.plates.at(-1).slice(1, 5);
+  await page.getByRole('searchbox').fill(part.toLowerCase());
+  await page.waitForFunction((p) => {
+    const list = [...document.querySelectorAll('li[data-plate]')];
+    return list.length > 0 && list.every((row) => row.dataset.plate.includes(p));
+  }, part, { timeout: SLOW });
+  await rows.first().getByRole('link').click();
+  await page.locator('.frame img').waitFor({ timeout: SLOW });
+  await shot('plate');
+  await page.getByRole('tab', { name: 'Clip' }).click();
+  seen.clip = await plays('.clip video');
+
+  // Recordings of the same moment.
+  await page.getByRole('link', { name: 'Show in recordings' }).click();
+  seen.recording = await plays('.recordings video');
+  await shot('recordings');
+  await page.goto(`${GTV_PAGE}/system`);
+  await page.getByRole('heading', { name: 'System' }).first().waitFor();
+  await page.waitForTimeout(1000);
+  await shot('system');
+
+  // Portuguese, logout, a wrong password.
+  const portuguese = await browser.newContext({ viewport: PHONE, locale: 'pt-BR' });
+  const other = await portuguese.newPage();
+  await other.goto(GTV_PAGE);
+  await other.locator('input[autocomplete="username"]').fill(USER);
+  await other.locator('input[type="password"]').fill('errada-de-proposito');
+  await other.locator('button[type="submit"]').click();
+  await other.locator('.bad').first().waitFor();
+  await other.screenshot({ path: join(GTV_SHOTS, 'login-pt-phone.png') });
+  assert.equal(await other.evaluate(() => document.documentElement.lang), 'pt-BR');
+  await portuguese.close();
+
+  assert.deepEqual(faults, []);
+  console.log(JSON.stringify(seen));
+} catch (error) {
+  await page.screenshot({ path: join(GTV_SHOTS, 'failed.png') }).catch(() => {});
+  console.error(`at ${page.url()}; faults: ${JSON.stringify(faults)}`);
+  throw error;
+} finally {
+  await browser.close();
+}
