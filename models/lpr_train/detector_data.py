@@ -35,6 +35,7 @@ class Scene:
     plates: list[Plate] = field(default_factory=list)
     ignore: list[np.ndarray] = field(default_factory=list)  # boxes float32 [4]: no verdict inside
     weight: float = 1.0
+    spots: list[list[float]] = field(default_factory=list)  # x, y, width of what was taken for a plate and is none
 
 
 def order_corners(quad: np.ndarray) -> np.ndarray:
@@ -116,7 +117,7 @@ def build_cache(data: Path, cache: Path, sources: list[str]) -> None:
 
 class SceneCache:
     """The decoded scenes, memory-mapped. `relabel.jsonl` beside the cache replaces box corners by measured ones,
-    `weights.jsonl` says how often a scene is drawn (hard negatives)."""
+    `weights.jsonl` says how often a scene is drawn and what in it was taken for a plate (hard negatives)."""
 
     def __init__(self, cache: Path) -> None:
         self.pixels = np.memmap(cache / "scenes.u8", np.uint8, "r")
@@ -133,7 +134,7 @@ class SceneCache:
             plate = by_file[row["file"]].plates[row["plate"]]
             plate.quad, plate.exact = np.array(row["quad"], np.float32), True
         for row in _optional_rows(cache / "weights.jsonl"):
-            by_file[row["file"]].weight = row["weight"]
+            by_file[row["file"]].weight, by_file[row["file"]].spots = row["weight"], row["spots"]
         self.by_source: dict[str, list[Scene]] = {}
         for scene in self.scenes:
             self.by_source.setdefault(scene.source, []).append(scene)

@@ -1,7 +1,7 @@
 """A half-trained detector improves its data: `python -m lpr_train.detector_mine --model M.onnx --cache OUT/cache`.
 
 Writes `relabel.jsonl` (corners for plates of which only a box was drawn, where the detector and the box agree) and
-`weights.jsonl` (scenes without plates in which it saw one are drawn more often). Training picks both up on resuming.
+`weights.jsonl` (where it saw plates that are none: shown more often). Training picks both up on resuming.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from .detector_data import SceneCache
-from .pipeline import Candidate, PlateDetector, iou, session
+from .detector_data import Scene, SceneCache
+from .pipeline import Candidate, PlateDetector, iou, session, suppress
 
 AGREE_IOU = 0.72
 AGREE_SCORE = 0.3
 HARD_SCORE = 0.4
 HARD_WEIGHT = 12.0
+# Photos with plates may hold one that nobody drew: only what is far from any drawn one and certain counts.
+HARD_SCORE_BESIDE_PLATES = 0.55
+SPOTS_PER_SCENE = 6
+
+
+def clear(candidate: Candidate, scene: Scene) -> bool:
+    """Whether nothing that may be a plate touches the candidate."""
+    known = [np.concatenate([p.quad.min(0), p.quad.max(0)]) for p in scene.plates] + scene.ignore
+    return all(iou(candidate.box, box) == 0.0 for box in known)
 
 
 def main() -> None:
@@ -36,11 +45,13 @@ def main() -> None:
     relabel, weights, boxes = [], [], 0
     for scene in cache.scenes:
         image = cache.image(scene)
-        if scene.source == args.negatives:
-            best = max((c.score for c in detector.look(image, *detector.first_frame(image))), default=0.0)
-            if best > HARD_SCORE:
-                weights.append({"file": scene.file, "weight": 1.0 + HARD_WEIGHT * best})
-            continue
+        bare = scene.source == args.negatives
+        seen = suppress(detector.look(image, *detector.first_frame(image)), 0.3)
+        false = [c for c in seen if c.score > (HARD_SCORE if bare else HARD_SCORE_BESIDE_PLATES) and clear(c, scene)]
+        if false:
+            spots = [[*map(float, c.quad.mean(0)), float(np.ptp(c.quad[:, 0]))] for c in false[:SPOTS_PER_SCENE]]
+            weight = 1.0 + HARD_WEIGHT * false[0].score if bare else 1.0
+            weights.append({"file": scene.file, "weight": weight, "spots": spots})
         for number, plate in enumerate(scene.plates):
             box = np.concatenate([plate.quad.min(0), plate.quad.max(0)])
             if plate.exact and not np.allclose(plate.quad[0], box[:2]):
@@ -51,7 +62,7 @@ def main() -> None:
                 relabel.append({"file": scene.file, "plate": number, "quad": seen.quad.tolist()})
     (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
     (args.cache / "weights.jsonl").write_text("".join(json.dumps(r) + "\n" for r in weights))
-    print(f"corners for {len(relabel)} of {boxes} boxes, {len(weights)} hard scenes without plates")
+    print(f"corners for {len(relabel)} of {boxes} boxes, {len(weights)} scenes with spots that look like plates")
 
 
 if __name__ == "__main__":

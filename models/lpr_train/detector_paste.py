@@ -94,21 +94,26 @@ def random_quad(aspect: float, width: float, center: np.ndarray, rng: np.random.
 
 def paste(canvas: np.ndarray, texture: np.ndarray, quad: np.ndarray, rng: np.random.Generator) -> bool:
     """Blend `texture` (RGBA) into `canvas` (RGB uint8, in place) at `quad`. False where too little would be visible."""
+    texture, inset = _framed(texture, rng)
+    h, w = texture.shape[:2]
+    left, top, right, bottom = inset
+    plain = np.array([[left, top], [w - right, top], [w - right, h - bottom], [left, h - bottom]], np.float32)
+    outline = np.array([[[0, 0], [w, 0], [w, h], [0, h]]], np.float32)
+    outer = cv2.perspectiveTransform(outline, cv2.getPerspectiveTransform(plain, quad))[0]
     pad = 3
-    x1, y1 = np.floor(quad.min(0)).astype(int) - pad
-    x2, y2 = np.ceil(quad.max(0)).astype(int) + pad
+    x1, y1 = np.floor(outer.min(0)).astype(int) - pad
+    x2, y2 = np.ceil(outer.max(0)).astype(int) + pad
     cx1, cy1, cx2, cy2 = max(x1, 0), max(y1, 0), min(x2, canvas.shape[1]), min(y2, canvas.shape[0])
     if cx2 - cx1 < 0.9 * (x2 - x1) or cy2 - cy1 < 0.9 * (y2 - y1):
         return False
     region = canvas[cy1:cy2, cx1:cx2]
     # Shrink by area first: the perspective warp samples four pixels only and would alias.
     span = max(float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3])), 4.0)
-    shrink = span / texture.shape[1]
+    shrink = span / (w - left - right)
     if shrink < 0.8:
-        size = (max(4, round(span * 1.15)), max(3, round(texture.shape[0] * shrink * 1.15)))
+        size = (max(4, round(w * shrink * 1.15)), max(3, round(h * shrink * 1.15)))
         texture = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
-    h, w = texture.shape[:2]
-    source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
+    source = plain * np.float32([texture.shape[1] / w, texture.shape[0] / h]) - 0.5
     warp = cv2.getPerspectiveTransform(source, quad - np.float32([cx1, cy1]) - 0.5)
     out_size = (cx2 - cx1, cy2 - cy1)
     color, alpha = np.ascontiguousarray(texture[:, :, :3]), np.ascontiguousarray(texture[:, :, 3])
@@ -123,6 +128,31 @@ def paste(canvas: np.ndarray, texture: np.ndarray, quad: np.ndarray, rng: np.ran
     blended = region * (1 - share) + plate * share
     region[:] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
     return True
+
+
+def _framed(texture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """At times a holder around the plate, often with a dealer's strip; and its widths left, top, right, bottom."""
+    if rng.random() > 0.4:
+        return texture, (0, 0, 0, 0)
+    h, w = texture.shape[:2]
+    side, top, bottom = (max(1, round(h * rng.uniform(0.02, high))) for high in (0.1, 0.12, 0.12))
+    strip = rng.random() < 0.5
+    if strip:
+        bottom += round(h * rng.uniform(0.08, 0.2))
+    tone = rng.uniform(5, 70) if rng.random() < 0.7 else rng.uniform(90, 235)
+    color = [float(v) for v in np.clip(tone + rng.normal(0, 8, 3), 0, 255)] + [255.0]
+    framed = cv2.copyMakeBorder(texture, top, bottom, side, side, cv2.BORDER_CONSTANT, value=color)
+    # Rounded plate corners show the holder, not the scene.
+    share = framed[:, :, 3:].astype(np.float32) / 255
+    framed = (framed * share + np.float32(color) * (1 - share)).astype(np.uint8)
+    if strip:
+        ink = tuple(float(v) for v in np.clip(np.array(color[:3]) + (120 if tone < 100 else -120), 0, 255)) + (255.0,)
+        letters = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWY. ")) for _ in range(int(rng.integers(6, 24))))
+        base = int(h + top + bottom * 0.75)
+        cv2.putText(
+            framed, letters, (int(rng.uniform(side, w / 3)), base), cv2.FONT_HERSHEY_SIMPLEX, bottom / 45, ink, 1
+        )
+    return framed, (side, top, side, bottom)
 
 
 def _light(plate: np.ndarray, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -81,13 +81,18 @@ class SceneComposer:
         image = self.cache.image(scene)
         h, w = tile.shape[:2]
         fit = min(w / scene.width, h / scene.height)
-        if scene.plates:
-            focus = scene.plates[int(rng.integers(len(scene.plates)))]
-            at = focus.quad.mean(0)
+        spot = bool(scene.spots) and rng.random() < (0.25 if scene.plates else 0.7)
+        if scene.plates or spot:
+            if spot:
+                x, y, size_px = scene.spots[int(rng.integers(len(scene.spots)))]
+                at = np.array([x, y])
+            else:
+                focus = scene.plates[int(rng.integers(len(scene.plates)))]
+                at, size_px = focus.quad.mean(0), np.ptp(focus.quad[:, 0])
             low, high = self.config.focus_px[0], min(self.config.focus_px[1], 0.7 * w)
             want = float(np.exp(rng.uniform(np.log(low), np.log(max(high, low * 1.2)))))
             smallest = fit * (0.85 if rng.random() < 0.75 else 0.4)
-            scale = np.clip(want / max(np.ptp(focus.quad[:, 0]), 2.0), smallest, 4.0)
+            scale = np.clip(want / max(size_px, 2.0), smallest, 4.0)
             target = np.array([w, h]) * (0.5 + self.config.spread * rng.uniform(-0.5, 0.5, 2))
         else:
             at = np.array([rng.uniform(0.3, 0.7) * scene.width, rng.uniform(0.3, 0.7) * scene.height])
