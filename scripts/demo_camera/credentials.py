@@ -24,8 +24,8 @@ class Guard:
 
     def __init__(self, user: str, password: str, realm: str, algorithms: list[str], camera_time) -> None:
         self.user, self.password, self.realm = user, password, realm
-        self.failed_tries = 0
-        self.accepted = 0
+        self.failed_tries = {"onvif": 0, "rtsp": 0}
+        self.accepted_tries = {"onvif": 0, "rtsp": 0}
         self.lockouts = 0
         self._algorithms = algorithms
         self._camera_time = camera_time
@@ -45,17 +45,17 @@ class Guard:
         with self._lock:
             self._locked_until, self._recent_failures = 0.0, 0
 
-    def _settle(self, right: bool) -> bool:
-        """Counts the try; a locked camera refuses the right password too."""
+    def settle(self, right: bool, door: str = "onvif") -> bool:
+        """Counts the try at a door ("onvif" or "rtsp"); a locked camera refuses the right password too."""
         with self._lock:
             if self.locked_for_s > 0:
-                self.failed_tries += 1
+                self.failed_tries[door] += 1
                 return False
             if right:
                 self._recent_failures = 0
-                self.accepted += 1
+                self.accepted_tries[door] += 1
                 return True
-            self.failed_tries += 1
+            self.failed_tries[door] += 1
             self._recent_failures += 1
             if self._recent_failures >= MAX_FAILURES:
                 self._locked_until = time.monotonic() + LOCK_S
@@ -71,7 +71,7 @@ class Guard:
             right = self._digest_is_right(password, nonce, created)
         else:
             right = hmac.compare_digest(password.encode(), self.password.encode())
-        return self._settle(right and hmac.compare_digest(user.encode(), self.user.encode()))
+        return self.settle(right and hmac.compare_digest(user.encode(), self.user.encode()))
 
     def _digest_is_right(self, digest: str, nonce: str, created: str) -> bool:
         at = parse_created(created)
@@ -133,7 +133,7 @@ class Guard:
         return self._verdict(True)
 
     def _verdict(self, right: bool) -> str:
-        return "ok" if self._settle(right) else "wrong"
+        return "ok" if self.settle(right) else "wrong"
 
     def _count_is_new(self, nonce: str, count: str | None) -> bool:
         if count is None:

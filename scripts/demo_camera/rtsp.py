@@ -43,6 +43,24 @@ class Stream:
         return {name: getattr(self, name) for name in names} | {"playing": bool(self.feeds)}
 
 
+class CountingAuth(GstRtspServer.RTSPAuth):
+    """GStreamer's own check, with the camera's count of tries and its lock-out around it."""
+
+    guard = None
+
+    def do_authenticate(self, context) -> bool:
+        result, _ = context.request.get_header(GstRtsp.RTSPHeaderField.AUTHORIZATION, 0)
+        if result != GstRtsp.RTSPResult.OK:
+            return True
+        if self.guard.locked_for_s > 0:
+            # No token was set: the request is answered as unauthorized.
+            self.guard.settle(False, "rtsp")
+            return True
+        known = GstRtspServer.RTSPAuth.do_authenticate(self, context)
+        self.guard.settle(context.token is not None, "rtsp")
+        return known
+
+
 class RtspServer:
     """Serves the streams of one camera on one port."""
 
@@ -55,7 +73,8 @@ class RtspServer:
         self._server = GstRtspServer.RTSPServer()
         self._server.set_address(bind)
         self._server.connect("client-connected", self._on_client)
-        self._auth = GstRtspServer.RTSPAuth()
+        self._auth = CountingAuth()
+        self._auth.guard = camera.guard
         methods = GstRtsp.RTSPAuthMethod.DIGEST
         self._auth.set_supported_methods(methods | GstRtsp.RTSPAuthMethod.BASIC if basic else methods)
         self._auth.set_realm(camera.realm)

@@ -153,7 +153,7 @@ def test_five_wrong_passwords_lock_the_camera(camera):
         assert ask(camera, TDS, "GetScopes", index=1, password="wrong")[0] == 400
     assert ask(camera, TDS, "GetScopes", index=1)[0] == 400
     stats = camera.stats(1)
-    assert stats["failed_tries"] == 6 and stats["lockouts"] == 1 and 50 < stats["locked_for_s"] <= 60
+    assert stats["failed_tries"]["onvif"] == 6 and stats["lockouts"] == 1 and 50 < stats["locked_for_s"] <= 60
     camera.fault("none", 1)
     assert ask(camera, TDS, "GetScopes", index=1)[0] == 200
 

@@ -60,6 +60,17 @@ def test_wrong_password_and_none_are_refused(camera):
     assert packets(camera.cameras[0]["main"], 1) == []
 
 
+def test_five_wrong_passwords_lock_rtsp_too(start_camera):
+    camera = start_camera("--no-discovery")
+    for _ in range(5):
+        assert packets(camera.rtsp(password="wrong"), 1) == []
+    assert packets(camera.rtsp(), 1) == []
+    assert camera.stats()["failed_tries"]["rtsp"] == 6 and camera.stats()["lockouts"] == 1
+    camera.fault("none")
+    assert len(packets(camera.rtsp(), 1)) > 10
+    camera.stop()
+
+
 def test_truth_is_served_and_written(camera):
     truth = camera.get("/truth")
     with open(camera.info["truth"], encoding="utf-8") as file:
