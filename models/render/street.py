@@ -186,10 +186,13 @@ class StreetScene:
         cv2.addWeighted(image, gain, noise, 1, -128, image)
 
     def _overlay(self, image: np.ndarray, index: int, t: float) -> None:
-        """Loop time and frame number as text, and the frame number as 16 squares, most significant bit first."""
+        """Loop time as text, and the frame number as 16 squares, most significant bit first.
+
+        The text has whole seconds only: more would keep a motion gate awake and look like a plate to a reader.
+        """
         s = self._scale
         height, width = image.shape[:2]
-        text = f"DEMO  {int(t) // 60:02d}:{t % 60:06.3f}  F{index:05d}"
+        text = f"DEMO  {int(t) // 60:02d}:{int(t) % 60:02d}"
         at = (int(24 * s), int(44 * s))
         for color, thick in (((20, 20, 20), 5), ((245, 245, 245), 2)):
             cv2.putText(image, text, at, cv2.FONT_HERSHEY_DUPLEX, 0.95 * s, color, max(1, int(thick * s)), cv2.LINE_AA)
