@@ -125,6 +125,7 @@ async fn kills_in_the_middle_of_batches_lose_nothing_and_double_nothing() {
     let garage = Garage::start_empty();
     let mut center = Center::start_new(&postgres, &garage);
     let mut fake = FakeBox::new();
+    let mut interrupted = 0;
     for round in 0..ROUNDS {
         for n in 0..40 {
             let content = format!("crop {round} {n}");
@@ -143,11 +144,12 @@ async fn kills_in_the_middle_of_batches_lose_nothing_and_double_nothing() {
         };
         tokio::select! {
             () = sending => {}
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause) => interrupted += 1,
         }
         center.kill();
         center.start();
     }
+    assert!(interrupted > 0, "every delivery was over before its kill");
     let mut uplink = dial_again(&center, &fake).await;
     if uplink.welcome.resume_after.unwrap().seq < fake.head().seq {
         uplink.deliver(&fake).await;

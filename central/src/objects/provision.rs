@@ -15,8 +15,8 @@ const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Provisioned {
     pub created: Vec<String>,
-    /// Feature and the server's answer.
-    pub refused: Vec<(String, String)>,
+    /// Feature and the server's answer, each once.
+    pub refused: Vec<(&'static str, String)>,
 }
 
 impl Objects {
@@ -30,8 +30,8 @@ impl Objects {
             self.ensure_bucket(&client, &bucket, &mut done).await?;
             for (feature, query, body) in self.wishes() {
                 let (status, answer) = self.request(&client, Method::PUT, &bucket, query, body).await?;
-                if !status.is_success() {
-                    done.refused.push((format!("{feature} of bucket {bucket}"), explain(status, &answer)));
+                if !status.is_success() && done.refused.iter().all(|(refused, _)| *refused != feature) {
+                    done.refused.push((feature, explain(status, &answer)));
                 }
             }
         }
