@@ -91,7 +91,7 @@ class Discovery:
         for camera in chosen:
             if camera.answers_discovery:
                 # Real devices spread their answers; a burst of 128 would overrun the asker's socket.
-                time.sleep(random.uniform(0, 0.004))
+                time.sleep(random.uniform(0, 0.002))
                 self._send(self._match(kind, camera, message_id), sender)
 
     def _match(self, kind: str, camera, relates_to: str) -> str:

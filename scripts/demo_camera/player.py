@@ -89,7 +89,8 @@ class Feed:
             noise = b"\0\0\0\1".join(noise[i : i + 900] for i in range(0, len(noise), 900))
             noise = b"\0\0\0\1" + noise
         elif self.track.codec == "mjpeg":
-            return None
+            # The payloader needs the picture's own headers: the noise replaces the entropy-coded second half.
+            noise = unit.buffer.extract_dup(0, unit.size // 2) + noise[unit.size // 2 :].replace(b"\xff", b"\0")
         return Gst.Buffer.new_wrapped(noise)
 
 
