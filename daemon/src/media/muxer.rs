@@ -15,6 +15,8 @@ const LONGEST: i64 = 4 * VIDEO_HZ;
 const SHORTEST: i64 = VIDEO_HZ / 2;
 /// The same bound in bytes.
 const LARGEST: usize = 8 << 20;
+/// Fragments this close to each other join.
+const JOINS_US: i64 = 20_000;
 
 /// One finished frame.
 pub struct VideoSample {
@@ -84,7 +86,7 @@ impl Muxer {
         let before = if ends_group || gap.is_some() { self.cut(true, Some(wall)) } else { None };
         if self.video.is_empty() {
             // Dates are slewed a little between fragments; they join all the same (R3).
-            self.start = self.end.map_or(wall, |end| wall.max(end));
+            self.start = self.end.map_or(wall, |end| if wall.since(end) <= JOINS_US { end } else { wall });
             self.gap = gap;
         }
         self.bytes += sample.data.len();

@@ -1,0 +1,136 @@
+//! One segment file: head (init segment) and groups of pictures, appended; taken back when their rows fail.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::error::RecordError;
+use super::rotate;
+use crate::base::time::UtcMicros;
+use crate::media::{Fragment, InitSegment};
+
+/// The file that a stream is being written to.
+pub struct SegmentFile {
+    /// Row id, once it has one.
+    pub id: Option<i64>,
+    /// Relative to the data folder.
+    pub name: String,
+    pub init: Arc<InitSegment>,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+    path: PathBuf,
+    file: File,
+    /// Bytes that rows account for.
+    committed: u64,
+    /// Over the committed bytes.
+    digest: Sha256,
+}
+
+impl SegmentFile {
+    /// Makes the file and writes its head; durable with the first [`SegmentFile::sync`].
+    pub fn create(data_dir: &Path, first: &Fragment, start: UtcMicros) -> Result<Self, RecordError> {
+        let name = rotate::path(first.camera.as_str(), first.stream.as_str(), start);
+        let path = data_dir.join(&name);
+        let failed = |source| RecordError::file("make the recording", &path, source);
+        if let Some(folder) = path.parent()
+            && !folder.is_dir()
+        {
+            make_folder(folder).map_err(failed)?;
+        }
+        // What a crash left here has no row: recovery removes such files, and this one replaces them.
+        let mut file = File::options().write(true).create(true).truncate(true).open(&path).map_err(failed)?;
+        if let Err(error) = file.write_all(&first.init.data) {
+            let _ = fs::remove_file(&path);
+            return Err(failed(error));
+        }
+        let digest = Sha256::new_with_prefix(&first.init.data);
+        let committed = first.init.data.len() as u64;
+        Ok(Self { id: None, name, init: first.init.clone(), start, end: start, path, file, committed, digest })
+    }
+
+    /// Bytes of the head, before the first group.
+    pub fn head_bytes(&self) -> u64 {
+        self.init.data.len() as u64
+    }
+
+    /// Where the next group begins.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Appends without making durable; returns the bytes written. What a failure leaves behind is taken back.
+    pub fn append(&mut self, group: &[Arc<Fragment>]) -> Result<u64, RecordError> {
+        let mut slices: Vec<IoSlice<'_>> = group.iter().map(|fragment| IoSlice::new(&fragment.data)).collect();
+        match write_all_vectored(&mut self.file, &mut slices) {
+            Ok(()) => Ok(group.iter().map(|fragment| fragment.data.len() as u64).sum()),
+            Err(error) => Err(RecordError::file("write the recording", &self.path, error)),
+        }
+    }
+
+    pub fn sync(&self) -> Result<(), RecordError> {
+        let failed = |error| RecordError::file("sync the recording", &self.path, error);
+        self.file.sync_data().map_err(failed)?;
+        if self.id.is_none()
+            && let Some(folder) = self.path.parent()
+        {
+            // The name of a new file is part of its folder.
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The group has its row.
+    pub fn commit(&mut self, group: &[Arc<Fragment>], end: UtcMicros) {
+        for fragment in group {
+            self.digest.update(&fragment.data);
+            self.committed += fragment.data.len() as u64;
+        }
+        self.end = end;
+    }
+
+    /// Takes back what has no row, so that the next group stands where its row says. A file without any row goes.
+    pub fn take_back(&mut self) -> Result<(), RecordError> {
+        use std::io::{Seek, SeekFrom};
+
+        let result = if self.id.is_none() {
+            fs::remove_file(&self.path)
+        } else {
+            self.file.set_len(self.committed).and_then(|()| self.file.seek(SeekFrom::Start(self.committed)).map(|_| ()))
+        };
+        result.map_err(|error| RecordError::file("take back a part of the recording", &self.path, error))
+    }
+
+    /// Of the committed bytes, lower-case hex.
+    pub fn sha256(&self) -> String {
+        hex::encode(self.digest.clone().finalize())
+    }
+}
+
+/// Makes the folder and its parents, each durable in the one above.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    if !parent.is_dir() {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn write_all_vectored(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
