@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     params = SceneParams(
         options.seed, width, height, options.fps, options.scene_seconds, options.bframes, options.bitrate
     )
+    # Until the main loop takes over, SIGTERM ends the rendering like Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         files = prepare(params, options.codec, options.audio, log)
     except (SceneError, OSError) as error:

@@ -108,6 +108,8 @@ class Camera:
             self.rtsp.drop_clients()
         if fault.kind == "none":
             self.guard.unlock()
+        elif fault.kind == "drop-after":
+            self.rtsp.arm_open_sessions()
         if self.answers_discovery:
             web.restore(self)
             self.rtsp.open()

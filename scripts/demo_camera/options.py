@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 FAULT_HELP = (
-    "drop-after=S closes every connection S seconds after PLAY; stall-after=S stops sending; "
+    "drop-after=S closes the connections S seconds after PLAY, again and again; stall-after=S stops sending; "
     "timestamps=jump|back[:S] moves RTP time by +3 h or -1 h after S seconds; garbage[=FRACTION] corrupts "
     "payloads; wrong-password; down (ports closed); hang (ports open, no answer). KIND@I: camera I only. Repeatable."
 )

@@ -195,6 +195,12 @@ class RtspServer:
             if stream.feeds is feeds:
                 stream.feeds = []
 
+    def arm_open_sessions(self) -> None:
+        """A drop that is asked for at run time counts from now for the sessions that play already."""
+        for stream in self._camera.streams:
+            if stream.feeds:
+                self._arm_drop(stream.feeds)
+
     def _arm_drop(self, feeds: list[Feed]) -> None:
         fault = self._camera.faults.get("drop-after")
         if fault:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -63,12 +64,13 @@ def cache_root() -> Path:
 
 
 def scene_key(params: SceneParams) -> str:
-    """Hash of the parameters and of the sources that draw and encode."""
+    """Hash of the parameters, the encoder's command line and the sources that draw."""
     import render.street  # noqa: F401 - what it loads is what draws the scene
 
     drawing = [module.__file__ for name, module in sys.modules.items() if name.startswith("render.")]
-    digest = hashlib.sha256(json.dumps(asdict(params), sort_keys=True).encode())
-    for source in [Path(__file__), *map(Path, sorted(filter(None, drawing)))]:
+    recipe = [asdict(params), _encoder_command(params, Path("x"), 0), SNAPSHOT_EVERY_S]
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    for source in map(Path, sorted(filter(None, drawing))):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -165,11 +167,18 @@ def _chunks(params: SceneParams) -> list[tuple[int, int]]:
 def _render_chunk(scene, params: SceneParams, part: Path, number: int, first: int, last: int, progress) -> None:
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
+    parent = os.getppid()
     with open(part / f"encode-{number}.log", "wb") as errors:
         encoder = subprocess.Popen(_encoder_command(params, part, number), stdin=subprocess.PIPE, stderr=errors)
         try:
             for index in range(first, last):
+                if os.getppid() != parent:
+                    # The camera was killed: nobody will use the rest.
+                    encoder.kill()
+                    os._exit(1)
                 image = scene.frame(index)
                 if index % (params.fps * SNAPSHOT_EVERY_S) == 0:
                     cv2.imwrite(str(part / f"snapshot-{index:05d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 88])

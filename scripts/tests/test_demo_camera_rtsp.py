@@ -101,6 +101,13 @@ def test_faults_at_run_time(start_camera):
     assert 10 <= len(packets(camera.rtsp(), 10)) <= 70 and time.monotonic() - started < 8
     assert camera.stats()["connections_dropped"] == 1
     camera.fault("none", 0)
+    with subprocess.Popen(["ffprobe", "-v", "quiet", "-rtsp_transport", "tcp", "-show_packets", camera.rtsp()],
+                          stdout=subprocess.DEVNULL) as client:  # fmt: skip
+        while not camera.stats()["streams"]["main"]["playing"]:
+            time.sleep(0.1)
+        camera.fault("drop-after=0.5", 0)
+        client.wait(10)
+    camera.fault("none", 0)
     camera.fault("wrong-password", 0)
     assert packets(camera.rtsp(), 1) == []
     camera.fault("none", 0)
