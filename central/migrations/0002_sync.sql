@@ -24,13 +24,17 @@ CREATE TABLE sync.records (
     -- Text, not jsonb: the hash covers the exact text.
     body          text NOT NULL,
     -- 'quarantined': in the chain, but this version could not make a typed row of it (see reason).
-    state         text NOT NULL CHECK (state IN ('applied', 'quarantined')),
+    -- 'retold': an earlier record, mostly of an earlier epoch, told the same thing; that one has the typed row.
+    state         text NOT NULL CHECK (state IN ('applied', 'quarantined', 'retold')),
     reason        text,
     received_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (box_id, epoch, seq),
     FOREIGN KEY (box_id, epoch) REFERENCES sync.chains
 );
-CREATE INDEX records_quarantined ON sync.records (box_id, epoch, seq) WHERE state = 'quarantined';
+CREATE INDEX records_not_applied ON sync.records (box_id, epoch, seq) WHERE state <> 'applied';
+-- A thing has one typed row, however often a box tells of it. Cameras and the box's status change and are told again.
+CREATE UNIQUE INDEX records_thing ON sync.records (box_id, kind, id)
+    WHERE state = 'applied' AND kind NOT IN ('camera', 'box_status');
 
 -- The box's signatures: one a batch, over the hash of its last record and thereby over all before it.
 CREATE TABLE sync.heads (

@@ -11,6 +11,7 @@ pub const SESSIONS: &str = "gtv_sync_sessions";
 pub const BATCHES: &str = "gtv_sync_batches_total";
 pub const RECORDS: &str = "gtv_sync_records_total";
 pub const RECORDS_REPEATED: &str = "gtv_sync_records_repeated_total";
+pub const RECORDS_RETOLD: &str = "gtv_sync_records_retold_total";
 pub const RECORDS_QUARANTINED: &str = "gtv_sync_records_quarantined_total";
 pub const REJECTS: &str = "gtv_sync_rejects_total";
 pub const REFUSALS: &str = "gtv_sync_refusals_total";
@@ -29,6 +30,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(BATCHES, "Batches by outcome: committed, repeated, rejected, skipped");
     describe_counter!(RECORDS, "Records committed, by kind");
     describe_counter!(RECORDS_REPEATED, "Records that were already committed when they came");
+    describe_counter!(RECORDS_RETOLD, "New records about things that an earlier record told");
     describe_counter!(RECORDS_QUARANTINED, "Records stored without a typed row");
     describe_counter!(REJECTS, "Batches cut short, by code");
     describe_counter!(REFUSALS, "Sessions refused or ended, by code");

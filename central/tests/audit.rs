@@ -198,4 +198,34 @@ async fn the_same_thing_told_twice_is_named() {
     let mut uplink = Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap();
     uplink.deliver(&stage.fake).await;
     assert_eq!(stage.findings(), named(&[("duplicated", 7)]));
+    let rows = stage.sql.query("SELECT id FROM ai.detections", &[]).await.unwrap();
+    assert_eq!(rows.len(), 6, "and has one row");
+    let hidden = stage
+        .after(
+            "DELETE FROM sync.records WHERE seq = 2; DELETE FROM ai.detections WHERE seq = 2;
+             DELETE FROM ai.alternatives WHERE seq = 2",
+        )
+        .await;
+    assert_eq!(hidden, named(&[("missing", 2), ("row_missing", 7)]));
+}
+
+#[tokio::test]
+async fn a_new_epoch_may_tell_everything_again() {
+    let mut stage = stage().await;
+    let told = stage.fake.chain.clone();
+    stage.fake.lose_database();
+    for record in told {
+        let body = record.body.get().to_owned();
+        let draft = Draft::from_parts(record.kind, record.id, record.created_at_us, record.objects, body);
+        stage.fake.append_draft(draft.unwrap());
+    }
+    stage.fake.detect("BBB1B11", None);
+    let mut uplink = Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap();
+    uplink.deliver(&stage.fake).await;
+    assert_eq!(stage.findings(), []);
+    let rows = stage.sql.query("SELECT DISTINCT id FROM ai.detections", &[]).await.unwrap();
+    let total: i64 = stage.sql.query_one("SELECT count(*) FROM ai.detections", &[]).await.unwrap().get(0);
+    assert_eq!((rows.len(), total), (7, 7));
+    let (_, text) = stage.center.command(&["audit"]);
+    assert!(text.contains("13 records (6 retold)"), "{text}");
 }

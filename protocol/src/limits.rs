@@ -16,8 +16,10 @@ pub const OBJECTS_PER_RECORD_MAX: usize = 8;
 pub const UNAVAILABLE_MAX: usize = BATCH_RECORDS_MAX * OBJECTS_PER_RECORD_MAX;
 /// Bytes of one object (a closed recording segment is the largest).
 pub const OBJECT_BYTES_MAX: u64 = 8 << 30;
-/// Bytes of an identifier: camera, record id, kind, bucket, prefeitura.
+/// Bytes of an identifier: camera, kind, bucket, prefeitura.
 pub const ID_BYTES_MAX: usize = 64;
+/// Bytes of a record's id, which may be put together of several identifiers and a time.
+pub const RECORD_ID_BYTES_MAX: usize = 200;
 /// Bytes of an object key.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of a name, reason, MIME type or other short text.

@@ -174,7 +174,7 @@ fn check_envelope(
         }
         Ok(())
     };
-    text("id", id, limits::ID_BYTES_MAX)?;
+    text("id", id, limits::RECORD_ID_BYTES_MAX)?;
     text("kind", kind, limits::ID_BYTES_MAX)?;
     if !(0..=limits::TIME_US_MAX).contains(&created_at_us) {
         let problem = format!("{created_at_us} is outside 1970..2200");
@@ -199,7 +199,7 @@ fn check_envelope(
 
 /// A length-bounded copy for messages about ids that may themselves be too long.
 fn clip(text: &str) -> String {
-    text.chars().take(limits::ID_BYTES_MAX).collect()
+    text.chars().take(limits::RECORD_ID_BYTES_MAX).collect()
 }
 
 /// What the first record of a chain has as its `prev_hash`.

@@ -58,6 +58,8 @@ pub struct Report {
     pub boxes: u64,
     pub chains: u64,
     pub records: u64,
+    /// Records of a new epoch that tell again, word for word, what an earlier one told.
+    pub records_retold: u64,
     /// Signed batch heads that were verified.
     pub signatures: u64,
     pub objects: u64,

@@ -3,7 +3,7 @@
 use super::chain::ChainWalk;
 use super::{Fault, Finding, Report};
 use crate::db::Database;
-use crate::db::audit::{ROW_TABLES, RowFault, StoredChain};
+use crate::db::audit::{ROW_TABLES, Retold, RowFault, StoredChain};
 use crate::db::objects::{Checked, StoredObject};
 use crate::objects::Objects;
 use crate::objects::check::{Depth, ObjectFault};
@@ -73,8 +73,10 @@ async fn audit_chain(db: &Database, chain: &StoredChain, report: &mut Report) ->
 }
 
 async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<()> {
+    let mut retold = 0;
+    let mut findings = Vec::new();
     let mut find = |epoch, seq, fault, detail: String| {
-        report.findings.push(Finding { box_id, epoch: Some(epoch), seq: Some(seq), fault, detail });
+        findings.push(Finding { box_id, epoch: Some(epoch), seq: Some(seq), fault, detail });
     };
     for table in ROW_TABLES {
         for (epoch, seq, fault) in db.row_faults(box_id, table).await? {
@@ -87,12 +89,22 @@ async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow:
             find(epoch, seq, fault, detail);
         }
     }
-    for (epoch, seq, kind, id, earlier) in db.repeated_ids(box_id).await? {
-        find(epoch, seq, Fault::Duplicated, format!("{kind} {id} was already told by record {earlier}"));
+    for Retold { epoch, seq, kind, id, first, same } in db.retold(box_id).await? {
+        match first {
+            None => find(epoch, seq, Fault::RowMissing, format!("no other record tells of {kind} {id}")),
+            // A new epoch may tell again, word for word, what the box did not know to be here.
+            Some((first_epoch, _)) if first_epoch != epoch && same => retold += 1,
+            Some((first_epoch, first_seq)) => {
+                let detail = format!("{kind} {id} was already told by record {first_seq} of epoch {first_epoch}");
+                find(epoch, seq, Fault::Duplicated, detail);
+            }
+        }
     }
     for (epoch, seq, key) in db.unlisted_objects(box_id).await? {
         find(epoch, seq, Fault::ObjectMissing, format!("sync.objects does not list {key}"));
     }
+    report.records_retold += retold;
+    report.findings.append(&mut findings);
     Ok(())
 }
 

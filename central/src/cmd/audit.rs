@@ -55,10 +55,11 @@ fn print(report: &Report) {
         );
     }
     println!(
-        "{} boxes, {} chains, {} records, {} signatures, {} objects ({} lost by their box, {} expired): {} findings",
+        "{} boxes, {} chains, {} records ({} retold), {} signatures, {} objects ({} lost by their box, {} expired): {} findings",
         report.boxes,
         report.chains,
         report.records,
+        report.records_retold,
         report.signatures,
         report.objects,
         report.objects_lost,

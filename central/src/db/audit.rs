@@ -33,6 +33,18 @@ pub struct StoredHead {
     pub public_key: PublicKey,
 }
 
+/// A record about a thing that was told before.
+pub struct Retold {
+    pub epoch: i64,
+    pub seq: u64,
+    pub kind: String,
+    pub id: String,
+    /// (epoch, seq) of the record that has the typed row.
+    pub first: Option<(i64, u64)>,
+    /// Both say the same.
+    pub same: bool,
+}
+
 /// A typed table and the function that derives its rows.
 pub struct RowTable {
     pub name: &'static str,
@@ -184,19 +196,27 @@ impl Database {
             .collect()
     }
 
-    /// Things told twice under different numbers: (epoch, seq, kind, id, earlier seq).
-    pub async fn repeated_ids(&self, box_id: Uuid) -> Result<Vec<(i64, u64, String, String, i64)>, DbError> {
+    /// Records marked as retold, with the record that told the thing first: its (epoch, seq), and whether it says the
+    /// same.
+    pub async fn retold(&self, box_id: Uuid) -> Result<Vec<Retold>, DbError> {
         let client = self.client().await?;
-        let sql = "SELECT epoch, seq, kind, id, earlier FROM (
-                       SELECT epoch, seq, kind, id,
-                              lag(seq) OVER (PARTITION BY kind, id ORDER BY epoch, seq) AS earlier
-                       FROM sync.records WHERE box_id = $1 AND kind NOT IN ('camera', 'box_status')
-                   ) r WHERE earlier IS NOT NULL ORDER BY epoch, seq";
+        let sql = "SELECT r.epoch, r.seq, r.kind, r.id, a.epoch AS first_epoch, a.seq AS first_seq,
+                          a.body IS NOT DISTINCT FROM r.body AS same
+                   FROM sync.records r LEFT JOIN sync.records a
+                        ON (a.box_id, a.kind, a.id) = (r.box_id, r.kind, r.id) AND a.state = 'applied'
+                   WHERE r.box_id = $1 AND r.state = 'retold' ORDER BY r.epoch, r.seq";
         let rows = client.query(sql, &[&box_id]).await?;
         rows.iter()
             .map(|row| {
-                let seq = row.try_get::<_, i64>("seq")?.cast_unsigned();
-                Ok((row.try_get("epoch")?, seq, row.try_get("kind")?, row.try_get("id")?, row.try_get("earlier")?))
+                let first: (Option<i64>, Option<i64>) = (row.try_get("first_epoch")?, row.try_get("first_seq")?);
+                Ok(Retold {
+                    epoch: row.try_get("epoch")?,
+                    seq: row.try_get::<_, i64>("seq")?.cast_unsigned(),
+                    kind: row.try_get("kind")?,
+                    id: row.try_get("id")?,
+                    first: first.0.zip(first.1.map(i64::cast_unsigned)),
+                    same: row.try_get("same")?,
+                })
             })
             .collect()
     }

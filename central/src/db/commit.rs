@@ -5,6 +5,7 @@ use super::objects::StoredObject;
 use super::{Database, DbError};
 use deadpool_postgres::Transaction;
 use gtv_protocol::{Batch, Hash, Kind, Position, PublicKey, Record, Signature, auth};
+use std::collections::BTreeSet;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -42,6 +43,7 @@ pub enum Outcome {
     Committed {
         to: Position,
         quarantined: u64,
+        retold: u64,
     },
     /// Another session of the same box was faster; nothing was written.
     Moved,
@@ -60,8 +62,9 @@ impl Database {
             Locked::At(position) if position != accepted.after => return Ok(Outcome::Moved),
             Locked::At(_) => {}
         }
-        insert_records(&tx, accepted).await?;
-        let late = insert_typed(&tx, accepted, to).await?;
+        let standings = standings(&tx, accepted).await?;
+        insert_records(&tx, accepted, &standings).await?;
+        let late = insert_typed(&tx, accepted, &standings, to).await?;
         insert_objects(&tx, accepted).await?;
         if let Some(head) = &accepted.head {
             insert_head(&tx, accepted.box_id, to, head).await?;
@@ -74,9 +77,56 @@ impl Database {
         let (seq, hash) = (to.seq.cast_signed(), to.hash.as_bytes().as_slice());
         tx.execute(&statement, &[&accepted.box_id, &to.epoch, &seq, &hash]).await?;
         tx.commit().await?;
-        let reviewed = accepted.records.iter().filter(|r| r.quarantine.is_some()).count() as u64;
-        Ok(Outcome::Committed { to, quarantined: reviewed + late })
+        let count = |name| standings.iter().filter(|s| s.name() == name).count() as u64;
+        Ok(Outcome::Committed { to, quarantined: count("quarantined") + late, retold: count("retold") })
     }
+}
+
+/// What becomes of a record besides its place in the chain.
+enum Standing {
+    Applied,
+    Quarantined(String),
+    /// An earlier record told the same thing: a box that began a new epoch may send again what is here already.
+    Retold,
+}
+
+impl Standing {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Quarantined(_) => "quarantined",
+            Self::Retold => "retold",
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        if let Self::Quarantined(reason) = self { Some(reason) } else { None }
+    }
+}
+
+async fn standings(tx: &Transaction<'_>, accepted: &Accepted) -> Result<Vec<Standing>, DbError> {
+    let things: Vec<(&str, &str)> =
+        accepted.records.iter().map(|r| (r.record.kind.as_str(), r.record.id.as_str())).collect();
+    let (kinds, ids): (Vec<&str>, Vec<&str>) = things.iter().copied().unzip();
+    let statement = tx
+        .prepare_cached(
+            "SELECT r.kind, r.id FROM sync.records r JOIN unnest($2::text[], $3::text[]) AS t (kind, id) USING (kind, id)
+             WHERE r.box_id = $1 AND r.state = 'applied' AND r.kind NOT IN ('camera', 'box_status')",
+        )
+        .await?;
+    let rows = tx.query(&statement, &[&accepted.box_id, &kinds, &ids]).await?;
+    let mut told: BTreeSet<(String, String)> =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, DbError>>()?;
+    let told_again = [Kind::Camera.as_str(), Kind::BoxStatus.as_str()];
+    let mut standings = Vec::with_capacity(things.len());
+    for (reviewed, (kind, id)) in accepted.records.iter().zip(things) {
+        standings.push(match &reviewed.quarantine {
+            Some(reason) => Standing::Quarantined(reason.clone()),
+            None if told_again.contains(&kind) || told.insert((kind.to_owned(), id.to_owned())) => Standing::Applied,
+            None => Standing::Retold,
+        });
+    }
+    Ok(standings)
 }
 
 enum Locked {
@@ -84,8 +134,10 @@ enum Locked {
     Superseded,
 }
 
-/// Serializes all sessions of a chain until the end of the transaction.
+/// Serializes all sessions of a box until the end of the transaction.
 async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Locked, DbError> {
+    let lock = tx.prepare_cached("SELECT FROM cidades.boxes WHERE id = $1 FOR NO KEY UPDATE").await?;
+    tx.execute(&lock, &[&box_id]).await?;
     let start = Position::start(box_id, epoch);
     let insert = tx
         .prepare_cached(
@@ -96,7 +148,7 @@ async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Lo
     let select = tx
         .prepare_cached(
             "SELECT epoch, seq, hash, EXISTS (SELECT FROM sync.chains n WHERE n.box_id = $1 AND n.epoch > $2) AS newer
-             FROM sync.chains WHERE box_id = $1 AND epoch = $2 FOR UPDATE",
+             FROM sync.chains WHERE box_id = $1 AND epoch = $2",
         )
         .await?;
     let row = tx.query_one(&select, &[&box_id, &epoch]).await?;
@@ -106,7 +158,7 @@ async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Lo
     Ok(Locked::At(position_of(&row)?))
 }
 
-async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(), DbError> {
+async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted, standings: &[Standing]) -> Result<(), DbError> {
     let records = &accepted.records;
     let seqs: Vec<i64> = records.iter().map(|r| r.record.seq.cast_signed()).collect();
     let prev_hashes: Vec<&[u8]> = records.iter().map(|r| r.record.prev_hash.as_bytes().as_slice()).collect();
@@ -120,15 +172,16 @@ async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(),
         .collect::<Result<_, _>>()
         .map_err(|e| DbError::Data(format!("objects of a record: {e}")))?;
     let bodies: Vec<&str> = records.iter().map(|r| r.record.body.get()).collect();
-    let reasons: Vec<Option<&str>> = records.iter().map(|r| r.quarantine.as_deref()).collect();
+    let states: Vec<&str> = standings.iter().map(Standing::name).collect();
+    let reasons: Vec<Option<&str>> = standings.iter().map(Standing::reason).collect();
     let statement = tx
         .prepare_cached(
             "INSERT INTO sync.records (box_id, epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body,
-                                       reason, state)
-             SELECT $1::uuid, $2::bigint, r.*, CASE WHEN r.reason IS NULL THEN 'applied' ELSE 'quarantined' END
+                                       state, reason)
+             SELECT $1::uuid, $2::bigint, r.*
              FROM unnest($3::bigint[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[],
-                         $10::text[], $11::text[])
-                  AS r (seq, prev_hash, hash, kind, id, created_at_us, objects, body, reason)",
+                         $10::text[], $11::text[], $12::text[])
+                  AS r (seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason)",
         )
         .await?;
     tx.execute(
@@ -144,6 +197,7 @@ async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(),
             &created,
             &objects,
             &bodies,
+            &states,
             &reasons,
         ],
     )
@@ -153,12 +207,18 @@ async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(),
 
 /// Derives the typed rows. If PostgreSQL cannot make a row of one record (a number out of range, text it cannot hold),
 /// that record is quarantined instead of blocking its chain for ever. Returns how many were.
-async fn insert_typed(tx: &Transaction<'_>, accepted: &Accepted, to: Position) -> Result<u64, DbError> {
+async fn insert_typed(
+    tx: &Transaction<'_>,
+    accepted: &Accepted,
+    standings: &[Standing],
+    to: Position,
+) -> Result<u64, DbError> {
     let applied: Vec<(Kind, u64)> = accepted
         .records
         .iter()
-        .filter(|r| r.quarantine.is_none())
-        .filter_map(|r| Some((Kind::parse(&r.record.kind)?, r.record.seq)))
+        .zip(standings)
+        .filter(|(_, standing)| matches!(standing, Standing::Applied))
+        .filter_map(|(r, _)| Some((Kind::parse(&r.record.kind)?, r.record.seq)))
         .collect();
     let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| applied.iter().any(|(kind, _)| kind == k)).collect();
     tx.batch_execute("SAVEPOINT typed").await?;

@@ -265,11 +265,12 @@ async fn commit(
     let outcome = center.db.commit(&accepted).await.map_err(|e| database_down(&e))?;
     histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
     match outcome {
-        Outcome::Committed { to, quarantined } => {
+        Outcome::Committed { to, quarantined, retold } => {
             for record in new {
                 let kind = gtv_protocol::Kind::parse(&record.kind).map_or("other", gtv_protocol::Kind::as_str);
                 counter!(metrics::RECORDS, "kind" => kind).increment(1);
             }
+            counter!(metrics::RECORDS_RETOLD).increment(retold);
             if quarantined > 0 {
                 counter!(metrics::RECORDS_QUARANTINED).increment(quarantined);
                 warn!(quarantined, from = after.seq + 1, to = to.seq, "records quarantined; see gtv-sync audit");
