@@ -368,9 +368,7 @@ fn gap_before(stream: &Stream, group: &Group, start: UtcMicros) -> Option<(UtcMi
     let reason = match (&stream.lost, &group.first().gap) {
         (Some(lost), _) => lost.clone(),
         (None, Some(gap)) => gap.to_string(),
-        (None, None) if stream.running => {
-            "fragments were lost before they could be stored".to_owned()
-        }
+        (None, None) if stream.running => "fragments were lost before they could be stored".to_owned(),
         (None, None) => "the box was off or this stream was not being recorded".to_owned(),
     };
     Some((from, reason))
