@@ -114,7 +114,7 @@ impl EdgeBox {
     fn start(&mut self) {
         let store = Store::open(self.folder.path()).unwrap();
         let tasks = Tasks::new();
-        let handle = sync::start(&self.config, store.clone(), self.identity.clone(), &tasks).unwrap();
+        let handle = sync::start(&self.config, store.clone(), self.identity.clone(), &tasks);
         self.running = Some((store, tasks, handle));
     }
 
@@ -136,10 +136,7 @@ impl EdgeBox {
     async fn until(&self, what: &str, wanted: impl Fn(&SyncStatus) -> bool) -> SyncStatus {
         let mut status = self.running.as_ref().unwrap().2.status();
         let found = tokio::time::timeout(PATIENCE, status.wait_for(|status| wanted(status))).await;
-        match found {
-            Ok(found) => found.unwrap().clone(),
-            Err(_) => panic!("not {what} in time: {:#?}", self.status()),
-        }
+        found.unwrap_or_else(|_| panic!("not {what} in time: {:#?}", self.status())).unwrap().clone()
     }
 
     async fn until_delivered(&self) {
@@ -148,9 +145,8 @@ impl EdgeBox {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, delivered).await.is_err() {
-            panic!("not delivered in time: {:#?}", self.status());
-        }
+        let in_time = tokio::time::timeout(PATIENCE, delivered).await.is_ok();
+        assert!(in_time, "not delivered in time: {:#?}", self.status());
     }
 
     async fn detect(&self, number: u64) -> (DetectionId, ObjectRef) {

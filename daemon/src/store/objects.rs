@@ -9,11 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Store;
 use super::error::StoreError;
 use super::events::StoreEvent;
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
+use super::{Store, outbox};
 use crate::base::time::UtcMicros;
 
 pub(super) const FOLDER: &str = "objects";
@@ -134,17 +134,25 @@ impl Store {
         .await
     }
 
-    /// Objects older than `time` whose file may go: uploaded ones with no record on its way first.
-    pub async fn objects_before(&self, time: UtcMicros, limit: usize) -> Result<Vec<ObjectRef>, StoreError> {
+    /// Objects older than `time` whose file is still here, oldest first. Those that records on their way to the centre
+    /// name are left out (the centre may ask for them until it acknowledges, S1) unless `waiting_too`.
+    pub async fn objects_before(
+        &self,
+        time: UtcMicros,
+        limit: usize,
+        waiting_too: bool,
+    ) -> Result<Vec<ObjectRef>, StoreError> {
         self.read("list old objects", move |c| {
+            let acked = outbox::number(c, outbox::ACKED_SEQ)?.unwrap_or(0);
             let mut statement = c.prepare_cached(
                 "SELECT sha256, bytes, content_type, bucket FROM objects o
                  WHERE deleted_at IS NULL AND created_at < ?1
-                    AND NOT EXISTS (SELECT 1 FROM outbox_objects x JOIN outbox b ON b.id = x.outbox_id
-                                    WHERE x.sha256 = o.sha256 AND o.uploaded_at IS NULL)
+                    AND (?4 OR NOT EXISTS (
+                        SELECT 1 FROM outbox_objects x JOIN outbox b ON b.id = x.outbox_id
+                        WHERE x.sha256 = o.sha256 AND (b.seq IS NULL OR b.seq > ?3)))
                  ORDER BY created_at LIMIT ?2",
             )?;
-            let rows = statement.query_map(params![time, limit as i64], read)?;
+            let rows = statement.query_map(params![time, limit as i64, acked as i64, waiting_too], read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

@@ -59,7 +59,7 @@ fn alert(at: i64) -> AlertRow {
     }
 }
 
-async fn open() -> (Store, tempfile::TempDir) {
+fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (Store::open(folder.path()).unwrap(), folder)
 }
@@ -72,7 +72,7 @@ async fn find(store: &Store, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn detections_are_found_by_parts_readings_and_time() {
-    let (store, _folder) = open().await;
+    let (store, _folder) = open();
     let mut events = store.events();
     let first = passage("abc-1234", 100);
     store.insert_detection(first.clone()).await.unwrap();
@@ -113,7 +113,7 @@ async fn detections_are_found_by_parts_readings_and_time() {
 
 #[tokio::test]
 async fn alerts_overtake_and_objects_come_before_rows() {
-    let (store, _folder) = open().await;
+    let (store, _folder) = open();
     let crop = store.put_object(Bytes::from_static(b"crop"), "image/jpeg", Bucket::LprImages).await.unwrap();
     let clip = store.put_object(Bytes::from_static(b"clip"), "video/mp4", Bucket::Recordings).await.unwrap();
     let with_crop = DetectionRow { crop: Some(crop.clone()), ..passage("ABC1D23", 100) };
@@ -155,7 +155,7 @@ async fn alerts_overtake_and_objects_come_before_rows() {
 
 #[tokio::test]
 async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
-    let (store, _folder) = open().await;
+    let (store, _folder) = open();
     for at in 1..=6 {
         store.insert_detection(passage("ABC1D23", at)).await.unwrap();
     }
@@ -226,7 +226,7 @@ async fn record(store: &Store, start_s: i64, seconds: i64, close: bool) -> i64 {
 
 #[tokio::test]
 async fn a_timeline_is_found_by_time_and_refuses_to_go_back() {
-    let (store, _folder) = open().await;
+    let (store, _folder) = open();
     let first = record(&store, 100, 5, true).await;
     let second = record(&store, 105, 5, false).await;
     let at = |s: i64| UtcMicros(s * SECOND);
@@ -267,7 +267,7 @@ async fn a_timeline_is_found_by_time_and_refuses_to_go_back() {
 
 #[tokio::test]
 async fn unsynced_evidence_goes_last_and_leaves_a_tombstone() {
-    let (store, _folder) = open().await;
+    let (store, _folder) = open();
     let evidence = record(&store, 100, 2, true).await;
     let plain = record(&store, 200, 2, true).await;
     assert_eq!(
@@ -289,7 +289,7 @@ async fn unsynced_evidence_goes_last_and_leaves_a_tombstone() {
 
 #[tokio::test]
 async fn check_finds_nothing_on_a_good_store_and_names_what_is_broken() {
-    let (store, folder) = open().await;
+    let (store, folder) = open();
     record(&store, 100, 5, true).await;
     record(&store, 105, 5, true).await;
     record(&store, 300, 5, false).await;

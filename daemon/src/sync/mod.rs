@@ -3,6 +3,7 @@
 
 mod announce;
 mod error;
+mod housekeeping;
 mod objects;
 mod plan;
 mod session;
@@ -32,9 +33,6 @@ use uplink::{Introduction, Link};
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// A session that lasted this long was a good one, even if there was nothing to deliver.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
-const HOUSEKEEPING: Duration = Duration::from_secs(600);
-/// About 2 GiB of records: months of a busy box without its centre.
-const OUTBOX_MAX: u64 = 2_000_000;
 
 /// Where delivery stands, for the page, the fleet and the metrics.
 #[derive(Clone, Debug)]
@@ -54,20 +52,31 @@ impl SyncHandle {
     }
 }
 
-/// Starts delivery as configured; without `sync.url` records only wait. `tasks` is a group of its own, so that a
+/// Starts delivery as configured; without `sync.url` records only wait. What is wrong with the configuration shows in
+/// the status: a box that cannot deliver still records. `tasks` is a group of its own, so that a
 /// changed configuration can stop it and start it again.
-pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -> Result<SyncHandle, SyncError> {
+pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -> SyncHandle {
     let sync = config.sync.clone();
     let enabled = !sync.url.is_empty();
     let (sender, status) = watch::channel(SyncStatus { enabled, url: sync.url.clone(), ..SyncStatus::default() });
     let report = Reporter::new(sender);
     let handle = SyncHandle { store: store.clone(), status };
-    spawn_housekeeping(&store, &identity, &report, tasks);
+    housekeeping::spawn(config, &store, &identity, &report, tasks);
     if !enabled {
-        return Ok(handle);
+        return handle;
     }
-    let ca = read_ca(&sync)?;
-    let tls = uplink::tls(ca.as_ref().map(|(path, pem)| (path.as_path(), pem.as_slice())))?;
+    let tls_and_ca = read_ca(&sync).and_then(|ca| {
+        let tls = uplink::tls(ca.as_ref().map(|(path, pem)| (path.as_path(), pem.as_slice())))?;
+        Ok((tls, ca))
+    });
+    let (tls, ca) = match tls_and_ca {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::error!(%error, "nothing is delivered to the centre");
+            report.disconnected(Some(&error));
+            return handle;
+        }
+    };
     let static_access = Access::from_config(&sync, identity.box_id);
     let is_static = static_access.is_some();
     let (access, access_changes) = watch::channel(static_access);
@@ -106,7 +115,7 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
         let uplink = uplink.clone();
         async move { uplink.run(token).await }
     });
-    Ok(handle)
+    handle
 }
 
 fn read_ca(sync: &SyncConfig) -> Result<Option<(std::path::PathBuf, Vec<u8>)>, SyncError> {
@@ -115,28 +124,6 @@ fn read_ca(sync: &SyncConfig) -> Result<Option<(std::path::PathBuf, Vec<u8>)>, S
         Ok(pem) => Ok(Some((path.clone(), pem))),
         Err(error) => Err(SyncError::CaFile { path: path.display().to_string(), detail: error.to_string() }),
     }
-}
-
-/// Keeps the outbox bounded and its figures fresh, with and without a centre.
-fn spawn_housekeeping(store: &Store, identity: &Identity, report: &Reporter, tasks: &Tasks) {
-    let (store, box_id, report) = (store.clone(), identity.box_id, report.clone());
-    tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
-        let (store, report) = (store.clone(), report.clone());
-        async move {
-            loop {
-                let gone = store.bound_outbox(OUTBOX_MAX).await?;
-                if gone > 0 {
-                    crate::base::metrics::dropped("outbox", "full", gone);
-                    tracing::error!(records = gone, "records went because too many wait for the centre");
-                }
-                report.outbox(store.outbox_status(box_id).await?);
-                tokio::select! {
-                    () = tokio::time::sleep(HOUSEKEEPING) => {}
-                    () = token.cancelled() => return Ok(()),
-                }
-            }
-        }
-    });
 }
 
 struct Uplink {

@@ -136,15 +136,15 @@ mod tests {
         Local { last: position(epoch, seq, 1), acked_seq }
     }
 
-    fn known(hash: u8) -> Option<Hash> {
-        Some(HexBytes([hash; 32]))
+    fn hash(byte: u8) -> Hash {
+        HexBytes([byte; 32])
     }
 
     #[test]
     fn goes_on_where_the_centre_stands() {
         assert_eq!(resume(local(5, 0, 0), None, None), Resume::After(0));
-        assert_eq!(resume(local(5, 9, 4), Some(position(5, 4, 2)), known(2)), Resume::After(4));
-        assert_eq!(resume(local(5, 9, 4), Some(position(5, 7, 2)), known(2)), Resume::After(7), "a lost ack");
+        assert_eq!(resume(local(5, 9, 4), Some(position(5, 4, 2)), Some(hash(2))), Resume::After(4));
+        assert_eq!(resume(local(5, 9, 4), Some(position(5, 7, 2)), Some(hash(2))), Resume::After(7), "a lost ack");
         assert_eq!(resume(local(5, 3, 0), Some(position(4, 99, 2)), None), Resume::After(0), "a new epoch");
     }
 
@@ -154,7 +154,7 @@ mod tests {
             Resume::Rewind { after, conflict } => (after, conflict),
             other => panic!("{other:?}"),
         };
-        assert_eq!(after(resume(local(5, 9, 8), Some(position(5, 4, 2)), known(2))).0, 4);
+        assert_eq!(after(resume(local(5, 9, 8), Some(position(5, 4, 2)), Some(hash(2)))).0, 4);
         assert_eq!(after(resume(local(5, 9, 8), Some(position(4, 4, 2)), None)).0, 0);
         assert!(after(resume(local(5, 9, 8), None, None)).1.contains("nothing of this box"));
     }
@@ -167,7 +167,7 @@ mod tests {
         };
         assert_eq!(epoch(resume(local(5, 9, 8), Some(position(6, 1, 2)), None)), (7, false));
         assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 10, 2)), None)), (6, false));
-        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 8, 2)), known(3))), (6, true));
+        assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 8, 2)), Some(hash(3)))), (6, true));
         assert_eq!(epoch(resume(local(5, 9, 8), Some(position(5, 2, 2)), None)), (6, true));
     }
 
@@ -177,11 +177,11 @@ mod tests {
         #[test]
         fn never_skips_and_never_forks(
             epoch in 1i64..4, seq in 0u64..9, acked in 0u64..9, at_epoch in 1i64..4, at_seq in 0u64..9,
-            hash in 0u8..3, have in prop::option::of(0u8..3),
+            at_hash in 0u8..3, have in prop::option::of(0u8..3),
         ) {
             let acked = acked.min(seq);
-            let centre = position(at_epoch, at_seq, hash);
-            let known = have.filter(|_| epoch == at_epoch && at_seq <= seq).map(|h| HexBytes([h; 32]));
+            let centre = position(at_epoch, at_seq, at_hash);
+            let known = have.filter(|_| epoch == at_epoch && at_seq <= seq).map(super::tests::hash);
             match resume(local(epoch, seq, acked), Some(centre), known) {
                 Resume::After(from) | Resume::Rewind { after: from, .. } => {
                     prop_assert!(from <= seq);

@@ -1,0 +1,156 @@
+//! What stays on the box: the outbox is bounded, and detections and objects end with `record.max_age`. What the
+//! centre has not acknowledged yet stays longer (S1), except where there is no centre to wait for.
+
+use std::time::Duration;
+
+use super::error::SyncError;
+use super::status::Reporter;
+use crate::base::identity::Identity;
+use crate::base::metrics::dropped;
+use crate::base::tasks::{OnExit, Tasks};
+use crate::base::time::UtcMicros;
+use crate::config::Config;
+use crate::store::Store;
+
+const INTERVAL: Duration = Duration::from_secs(600);
+/// About 2 GiB of records: months of a busy box without its centre.
+const OUTBOX_MAX: u64 = 2_000_000;
+/// Rows a transaction, so that nobody waits long behind it.
+const PAGE: usize = 500;
+
+pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report: &Reporter, tasks: &Tasks) {
+    let (store, box_id, report) = (store.clone(), identity.box_id, report.clone());
+    let keep_us = config.record.max_age.micros();
+    let has_centre = !config.sync.url.is_empty();
+    tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
+        let (store, report) = (store.clone(), report.clone());
+        async move {
+            loop {
+                let gone = store.bound_outbox(OUTBOX_MAX).await?;
+                if gone > 0 {
+                    dropped("outbox", "full", gone);
+                    tracing::error!(records = gone, "records went because too many wait for the centre");
+                }
+                expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
+                report.outbox(store.outbox_status(box_id).await?);
+                tokio::select! {
+                    () = tokio::time::sleep(INTERVAL) => {}
+                    () = token.cancelled() => return Ok(()),
+                }
+            }
+        }
+    });
+}
+
+async fn expire(store: &Store, before: UtcMicros, has_centre: bool) -> Result<(), SyncError> {
+    while store.expire_detections(before, PAGE).await? == PAGE {}
+    loop {
+        let old = store.objects_before(before, PAGE, !has_centre).await?;
+        for object in &old {
+            store.delete_object(&object.sha256).await?;
+            if !has_centre {
+                // A centre that is configured later is told why these bytes never come.
+                store
+                    .mark_object_lost(&object.sha256, "its retention on the box ended before there was a centre")
+                    .await?;
+            }
+        }
+        if old.len() < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use gtv_protocol::body::{Body, Camera};
+
+    use super::*;
+    use crate::base::ids::{BoxId, DetectionId};
+    use crate::base::plate::Plate;
+    use crate::store::{Bucket, DetectionRow, Lane};
+
+    fn passage(crop: crate::store::ObjectRef) -> DetectionRow {
+        DetectionRow {
+            id: DetectionId::new(),
+            camera: "gate".parse().unwrap(),
+            plate: Plate::normalize("ABC1D23"),
+            layout: "br-mercosul".to_owned(),
+            confidence: 0.9,
+            alternatives: Vec::new(),
+            first_seen: UtcMicros(1),
+            last_seen: UtcMicros(2),
+            best_at: UtcMicros(2),
+            quad: [[0.0; 2]; 4],
+            bbox: [0.0; 4],
+            frame_width: 64,
+            frame_height: 48,
+            direction: None,
+            reads: 1,
+            single: true,
+            crop: Some(crop),
+            frame: None,
+            clip: None,
+            clip_unavailable: None,
+            slots: serde_json::Value::Null,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_centre_still_needs_outlives_its_retention() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let crop = store.put_object(Bytes::from_static(b"crop"), "image/jpeg", Bucket::LprImages).await.unwrap();
+        store.insert_detection(passage(crop.clone())).await.unwrap();
+        let file = store.object_path(&crop.sha256).unwrap();
+        let later = UtcMicros::now().add_micros(1_000_000);
+        expire(&store, later, true).await.unwrap();
+        assert_eq!(store.detections_count().await.unwrap(), 0);
+        assert!(file.exists(), "not uploaded yet");
+
+        let box_id = BoxId::default();
+        store.mark_uploaded(&crop.sha256).await.unwrap();
+        let batch = store.next_batch(box_id, 0, 9, 1 << 20).await.unwrap();
+        expire(&store, later, true).await.unwrap();
+        assert!(file.exists(), "not acknowledged yet");
+        store.ack(box_id, batch.records[0].epoch, 1).await.unwrap();
+        expire(&store, later, true).await.unwrap();
+        assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn without_a_centre_nothing_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let crop = store.put_object(Bytes::from_static(b"crop"), "image/jpeg", Bucket::LprImages).await.unwrap();
+        store.insert_detection(passage(crop.clone())).await.unwrap();
+        expire(&store, UtcMicros::now().add_micros(1_000_000), false).await.unwrap();
+        assert!(!store.object_path(&crop.sha256).unwrap().exists());
+        let batch = store.next_batch(BoxId::default(), 0, 9, 1 << 20).await.unwrap();
+        assert_eq!(batch.unavailable.len(), 1, "the record says so");
+    }
+
+    #[tokio::test]
+    async fn a_full_outbox_drops_the_last_lane_first_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for (number, lane) in [Lane::Bulk, Lane::Detections, Lane::Bulk, Lane::Alerts].into_iter().enumerate() {
+            let camera = Camera {
+                name: "x".to_owned(),
+                enabled: true,
+                removed: false,
+                manufacturer: None,
+                model: None,
+                latitude: None,
+                longitude: None,
+            };
+            store.enqueue(lane, Body::Camera(camera), &number.to_string()).await.unwrap();
+        }
+        assert_eq!(store.bound_outbox(2).await.unwrap(), 2);
+        let left = store.next_batch(BoxId::default(), 0, 9, 1 << 20).await.unwrap().records;
+        let left: Vec<_> = left.iter().map(|record| (record.kind.as_str(), record.id.as_str())).collect();
+        assert_eq!(left[..2], [("camera", "3"), ("camera", "1")]);
+        assert_eq!(left[2].0, "tombstone");
+    }
+}
