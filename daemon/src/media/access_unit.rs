@@ -48,7 +48,7 @@ impl Assembler {
             VideoCodec::Mjpeg => true,
             VideoCodec::H264 | VideoCodec::H265 => {
                 // A timestamp alone decides nothing: FFmpeg corrects it within a picture when a sender report comes.
-                let same_time = raw_pts == self.raw_pts && !self.frames_only;
+                let same_time = raw_pts.is_some() && raw_pts == self.raw_pts && !self.frames_only;
                 self.has_picture && !same_time && leading_nal(piece).is_some_and(|nal| starts_picture(self.codec, nal))
             }
         }
