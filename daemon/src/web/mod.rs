@@ -26,7 +26,10 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-pub use context::{CameraState, ChangeRefused, Control, LprHealth, StageTime, StreamHealth, SyncHealth, WebContext};
+pub use context::{
+    CameraState, ChangeRefused, Control, LiveVideo, LprHealth, NotWatching, Received, StageTime, StreamHealth,
+    SyncHealth, Viewer, WebContext,
+};
 pub use error::Problem;
 
 use crate::base::tasks::{OnExit, Tasks};

@@ -1,0 +1,247 @@
+//! A served page with a store of its own and a box around it that does what it is told.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use gtv_edge::base::error::Kind;
+use gtv_edge::base::ids::{CameraId, DetectionId};
+use gtv_edge::base::plate::Plate;
+use gtv_edge::base::tasks::Tasks;
+use gtv_edge::base::time::UtcMicros;
+use gtv_edge::config::{CameraConfig, Config, validate};
+use gtv_edge::media::{Fragment, StreamKind};
+use gtv_edge::store::{Bucket, DetectionRow, Store};
+use gtv_edge::web::{
+    CameraState, ChangeRefused, Control, LiveVideo, LprHealth, NotWatching, Problem, SyncHealth, Viewer, WebContext,
+    serve,
+};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const PASSWORD: &str = "uma senha bem longa";
+
+/// The rest of the box: holds a configuration and shows every enabled camera as unreachable.
+pub struct TestBox {
+    config: Mutex<Arc<Config>>,
+    pub ready: Mutex<Result<(), String>>,
+}
+
+impl Control for TestBox {
+    fn config(&self) -> Arc<Config> {
+        self.config.lock().unwrap().clone()
+    }
+
+    fn cameras(&self) -> BTreeMap<CameraId, CameraState> {
+        let state = |camera: &CameraConfig| CameraState {
+            state: if camera.enabled { "unreachable" } else { "disabled" }.into(),
+            reason: "no answer from 192.0.2.1:554; check power and cable".into(),
+            since: UtcMicros(1),
+            main: None,
+            sub: None,
+            decoder: None,
+            clock_offset_ms: None,
+        };
+        self.config().cameras.iter().map(|camera| (camera.id.clone(), state(camera))).collect()
+    }
+
+    fn apply(&self, _actor: String, desired: Config) -> BoxFuture<'static, Result<(), ChangeRefused>> {
+        let problems: Vec<Problem> =
+            validate(&desired).into_iter().map(|p| Problem { key: p.key, message: p.message }).collect();
+        let result = if problems.is_empty() {
+            *self.config.lock().unwrap() = Arc::new(desired);
+            Ok(())
+        } else {
+            Err(ChangeRefused { kind: Kind::Invalid, problems })
+        };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn lpr(&self) -> LprHealth {
+        LprHealth::default()
+    }
+
+    fn sync(&self) -> SyncHealth {
+        SyncHealth::default()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready.lock().unwrap().clone()
+    }
+}
+
+/// A camera that sends nothing.
+struct Silent;
+
+impl LiveVideo for Silent {
+    fn watch(&self, _: &CameraId, _: StreamKind) -> Result<Viewer, NotWatching> {
+        Err(NotWatching::Silent)
+    }
+
+    fn last_key(&self, _: &CameraId, _: StreamKind) -> Option<Arc<Fragment>> {
+        None
+    }
+}
+
+/// One stream with these fragments in it, which then goes on for ever without sending more.
+pub struct Fixed(pub Vec<Arc<Fragment>>);
+
+impl LiveVideo for Fixed {
+    fn watch(&self, _: &CameraId, _: StreamKind) -> Result<Viewer, NotWatching> {
+        Ok(Viewer { recent: self.0.clone(), next: futures_util::stream::pending().boxed() })
+    }
+
+    fn last_key(&self, _: &CameraId, _: StreamKind) -> Option<Arc<Fragment>> {
+        self.0.iter().rfind(|fragment| fragment.key).cloned()
+    }
+}
+
+pub struct Page {
+    pub address: SocketAddr,
+    pub store: Store,
+    pub control: Arc<TestBox>,
+    pub code: String,
+    tasks: Tasks,
+    _folder: TempDir,
+}
+
+impl Page {
+    pub async fn start() -> Self {
+        Self::start_with(Arc::new(Silent), |_| {}).await
+    }
+
+    pub async fn start_with(live: Arc<dyn LiveVideo>, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        config.web.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        change(&mut config);
+        let store = Store::open(folder.path()).unwrap();
+        let control = Arc::new(TestBox { config: Mutex::new(Arc::new(config)), ready: Mutex::new(Ok(())) });
+        let context = WebContext {
+            store: store.clone(),
+            live,
+            control: control.clone(),
+            lockout: Arc::default(),
+            metrics: Arc::new(|| "gtv_up 1\n".to_owned()),
+        };
+        let tasks = Tasks::new();
+        let serving = serve(context, &tasks).await.unwrap();
+        let code = serving.setup_code.unwrap();
+        Self { address: serving.address, store, control, code, tasks, _folder: folder }
+    }
+
+    pub async fn stop(self) {
+        assert!(self.tasks.shutdown(Duration::from_secs(10)).await, "the page did not stop");
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A browser that nobody has logged in with.
+    pub fn stranger(&self) -> Browser {
+        Browser { client: Client::builder().cookie_store(true).build().unwrap(), base: self.url("") }
+    }
+
+    /// The first administrator, made with the setup code.
+    pub async fn administrator(&self) -> Browser {
+        let browser = self.stranger();
+        let body = json!({ "code": self.code, "username": "ana", "password": PASSWORD });
+        let answer = browser.post("/api/admin/setup", &body).await;
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+        browser
+    }
+
+    /// A further user of that role, logged in.
+    pub async fn user(&self, administrator: &Browser, name: &str, role: &str) -> Browser {
+        let body = json!({ "username": name, "password": PASSWORD, "role": role });
+        assert_eq!(administrator.post("/api/admin/users", &body).await.status(), 201);
+        let browser = self.stranger();
+        let body = json!({ "username": name, "password": PASSWORD });
+        assert_eq!(browser.post("/api/admin/login", &body).await.status(), 200);
+        browser
+    }
+
+    /// Stores a detection with a crop; newer for larger `n`.
+    pub async fn detection(&self, camera: &str, plate: &str, n: i64) -> DetectionId {
+        let crop = bytes::Bytes::from(format!("jpeg of {plate}"));
+        let crop = self.store.put_object(crop, "image/jpeg", Bucket::LprImages).await.unwrap();
+        let id = DetectionId::new();
+        let time = UtcMicros(1_790_000_000_000_000 + n * 1_000_000);
+        let row = DetectionRow {
+            id,
+            camera: camera.parse().unwrap(),
+            plate: Plate::normalize(plate),
+            layout: "br-mercosul".into(),
+            confidence: 0.97,
+            alternatives: vec![("QQQ0Q00".into(), 0.01)],
+            first_seen: time,
+            last_seen: time.add_micros(900_000),
+            best_at: time.add_micros(400_000),
+            quad: [[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0]],
+            bbox: [1.0, 2.0, 3.0, 4.0],
+            frame_width: 1920,
+            frame_height: 1080,
+            direction: Some("approaching".into()),
+            reads: 7,
+            single: false,
+            crop: Some(crop),
+            frame: None,
+            clip: None,
+            clip_unavailable: None,
+            slots: Value::Null,
+        };
+        self.store.insert_detection(row).await.unwrap();
+        id
+    }
+}
+
+pub struct Browser {
+    pub client: Client,
+    base: String,
+}
+
+impl Browser {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).header("X-GTV-Request", "1")
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// The JSON of a successful answer.
+    pub async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::PUT, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path).send().await.unwrap()
+    }
+}
+
+/// The error of an answer: status, code and the whole body.
+pub async fn error_of(answer: Response) -> (u16, String, Value) {
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    let body: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}"));
+    let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+    assert!(!body["error"]["message"].as_str().unwrap_or_default().is_empty(), "{body}");
+    (status, code, body)
+}

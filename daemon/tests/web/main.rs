@@ -1,0 +1,8 @@
+//! The page's API over a real socket, with a real store: who may do what, and what each path answers.
+
+mod access;
+mod harness;
+mod media;
+mod openapi;
+mod plates;
+mod sockets;
