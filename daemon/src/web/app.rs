@@ -6,7 +6,7 @@ use http::Method;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Control, LiveVideo, WebContext};
+use super::context::WebContext;
 use super::error::{ApiError, ApiResult};
 use super::limit::{Lockout, RateLimit};
 use super::passwords::Passwords;
@@ -15,6 +15,8 @@ use super::routes::{self, Class, Route};
 use super::snapshot::Stills;
 use super::tokens::Tokens;
 use super::ui::Ui;
+use crate::base::ids::CameraId;
+use crate::camera::CameraStatus;
 use crate::config::Config;
 use crate::store::{AuditEntry, Store};
 
@@ -43,7 +45,7 @@ pub struct App {
 
 impl App {
     pub fn new(context: WebContext, stop: CancellationToken) -> ApiResult<Arc<Self>> {
-        let web = context.control.config().web.clone();
+        let web = context.supervisor.config().web.clone();
         Ok(Arc::new(Self {
             tokens: Tokens::new(*web.access_lifetime),
             passwords: Passwords::new()?,
@@ -65,16 +67,14 @@ impl App {
         &self.context.store
     }
 
-    pub fn control(&self) -> &dyn Control {
-        &*self.context.control
-    }
-
+    /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
-        self.context.control.config()
+        self.context.supervisor.config()
     }
 
-    pub fn live(&self) -> &dyn LiveVideo {
-        &*self.context.live
+    /// What a configured camera does now.
+    pub fn camera_status(&self, id: &CameraId) -> Option<CameraStatus> {
+        self.context.supervisor.statuses().get(id).cloned()
     }
 
     /// Counts a request against its address.

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::context::{NotWatching, Received, Viewer};
 use super::socket::Out;
 use crate::base::ids::CameraId;
+use crate::live::{Refusal, Subscription};
 use crate::media::{Fragment, StreamKind};
 
 /// Nothing for this long, and the viewer is told what the camera does.
@@ -57,7 +58,7 @@ struct Source {
     app: Arc<App>,
     camera: CameraId,
     stream: StreamKind,
-    viewer: Option<Viewer>,
+    viewer: Option<Subscription>,
     ready: VecDeque<Out>,
     /// The initialization segment the viewer has.
     init: Option<[u8; 32]>,
@@ -83,13 +84,13 @@ impl Source {
         let Some(viewer) = &mut self.viewer else {
             return self.subscribe().await;
         };
-        match timeout(QUIET, viewer.next.next()).await {
-            Ok(Some(Received::Fragment(fragment))) => self.take(&fragment),
-            Ok(Some(Received::Missed(count))) => {
+        match timeout(QUIET, viewer.next.recv()).await {
+            Ok(Ok(fragment)) => self.take(&fragment),
+            Ok(Err(RecvError::Lagged(count))) => {
                 crate::base::metrics::dropped("live", "slow_viewer", count);
                 self.need_key = true;
             }
-            Ok(None) => {
+            Ok(Err(RecvError::Closed)) => {
                 self.viewer = None;
                 self.need_key = true;
             }
@@ -99,15 +100,18 @@ impl Source {
     }
 
     async fn subscribe(&mut self) -> Result<(), Out> {
-        match self.app.live().watch(&self.camera, self.stream) {
+        match self.app.context.live.watch(&self.camera, self.stream) {
             Ok(viewer) => {
                 for fragment in &viewer.recent {
                     self.take(fragment);
                 }
                 self.viewer = Some(viewer);
             }
-            Err(NotWatching::TooMany(message)) => return Err(Out::Close(TOO_MANY, message)),
-            Err(NotWatching::Silent) => {
+            Err(Refusal::Full { viewers }) => {
+                let message = format!("{viewers} people watch this camera already; close one of the live views.");
+                return Err(Out::Close(TOO_MANY, message));
+            }
+            Err(Refusal::Silent) => {
                 self.tell_state()?;
                 sleep(LOOK_AGAIN).await;
             }
@@ -139,8 +143,10 @@ impl Source {
         if self.app.config().camera(&self.camera).is_none() {
             return Err(Out::Close(GONE, "This camera was removed.".into()));
         }
-        let state = self.app.control().cameras().remove(&self.camera);
-        let now = state.map_or_else(|| ("connecting".to_owned(), String::new()), |state| (state.state, state.reason));
+        let now = self.app.camera_status(&self.camera).map_or_else(
+            || ("connecting".to_owned(), String::new()),
+            |status| (status.state.as_str().to_owned(), status.reason),
+        );
         if self.told.as_ref() != Some(&now) {
             let (state, reason) = now.clone();
             self.ready.push_back(Out::json(&LiveEvent::Waiting { state, reason }));

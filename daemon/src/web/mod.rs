@@ -26,11 +26,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-pub use context::{
-    CameraState, ChangeRefused, Control, LiveVideo, LprHealth, NotWatching, Received, StageTime, StreamHealth,
-    SyncHealth, Viewer, WebContext,
-};
-pub use error::Problem;
+pub use context::WebContext;
 
 use crate::base::tasks::{OnExit, Tasks};
 
@@ -53,7 +49,7 @@ pub struct Serving {
 
 /// Binds and serves until the tasks are cancelled.
 pub async fn serve(context: WebContext, tasks: &Tasks) -> Result<Serving, WebError> {
-    let address = context.control.config().web.listen;
+    let address = context.supervisor.config().web.listen;
     let failed = |source| WebError::Listen { address, source };
     let listener = Arc::new(TcpListener::bind(address).await.map_err(failed)?);
     let bound = listener.local_addr().map_err(failed)?;

@@ -17,8 +17,8 @@ const QUALITY: u8 = 80;
 pub type Stills = Mutex<HashMap<(CameraId, StreamKind), (u64, Bytes)>>;
 
 pub async fn take(app: &App, camera: &CameraId, stream: StreamKind) -> ApiResult<Bytes> {
-    let Some(fragment) = app.live().last_key(camera, stream) else {
-        let reason = app.control().cameras().remove(camera).map(|state| state.reason).unwrap_or_default();
+    let Some(fragment) = app.context.live.last_key(camera, stream) else {
+        let reason = app.camera_status(camera).map(|state| state.reason).unwrap_or_default();
         let remedy = if reason.is_empty() { "Try again when the camera streams.".to_owned() } else { reason };
         return Err(ApiError::unavailable(format!("Camera `{camera}` sends no picture now."), remedy));
     };

@@ -1,137 +1,98 @@
 //! A served page with a store of its own and a box around it that does what it is told.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use gtv_edge::base::error::Kind;
+use gtv_edge::base::identity::Identity;
 use gtv_edge::base::ids::{CameraId, DetectionId};
+use gtv_edge::base::metrics;
 use gtv_edge::base::plate::Plate;
+use gtv_edge::base::secret::SecretBox;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
-use gtv_edge::config::{CameraConfig, Config, validate};
-use gtv_edge::media::{Fragment, StreamKind};
+use gtv_edge::camera::{CameraState, CameraStatus};
+use gtv_edge::config::{CameraConfig, Config, RecordConfig};
+use gtv_edge::control::{self, Health, Pipelines};
+use gtv_edge::live::Hub;
+use gtv_edge::lpr::Engine;
 use gtv_edge::store::{Bucket, DetectionRow, Store};
-use gtv_edge::web::{
-    CameraState, ChangeRefused, Control, LiveVideo, LprHealth, NotWatching, Problem, SyncHealth, Viewer, WebContext,
-    serve,
-};
+use gtv_edge::sync;
+use gtv_edge::web::{WebContext, serve};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 pub const PASSWORD: &str = "uma senha bem longa";
 
-/// The rest of the box: holds a configuration and shows every enabled camera as unreachable.
-pub struct TestBox {
-    config: Mutex<Arc<Config>>,
-    pub ready: Mutex<Result<(), String>>,
+/// Cameras that never answer; everything else of the box is real.
+#[derive(Default)]
+struct Unreachable {
+    cameras: Mutex<Vec<watch::Sender<CameraStatus>>>,
 }
 
-impl Control for TestBox {
-    fn config(&self) -> Arc<Config> {
-        self.config.lock().unwrap().clone()
-    }
-
-    fn cameras(&self) -> BTreeMap<CameraId, CameraState> {
-        let state = |camera: &CameraConfig| CameraState {
-            state: if camera.enabled { "unreachable" } else { "disabled" }.into(),
+impl Pipelines for Unreachable {
+    fn start(&self, camera: &CameraConfig, _: &Tasks) -> Result<watch::Receiver<CameraStatus>, String> {
+        let status = CameraStatus {
+            state: if camera.enabled { CameraState::Unreachable } else { CameraState::Disabled },
             reason: "no answer from 192.0.2.1:554; check power and cable".into(),
-            since: UtcMicros(1),
-            main: None,
-            sub: None,
-            decoder: None,
-            clock_offset_ms: None,
+            ..CameraStatus::disabled()
         };
-        self.config().cameras.iter().map(|camera| (camera.id.clone(), state(camera))).collect()
+        let (sender, receiver) = watch::channel(status);
+        self.cameras.lock().unwrap().push(sender);
+        Ok(receiver)
     }
 
-    fn apply(&self, _actor: String, desired: Config) -> BoxFuture<'static, Result<(), ChangeRefused>> {
-        let problems: Vec<Problem> =
-            validate(&desired).into_iter().map(|p| Problem { key: p.key, message: p.message }).collect();
-        let result = if problems.is_empty() {
-            *self.config.lock().unwrap() = Arc::new(desired);
-            Ok(())
-        } else {
-            Err(ChangeRefused { kind: Kind::Invalid, problems })
-        };
-        Box::pin(std::future::ready(result))
-    }
+    fn stopped(&self, _: &CameraId) {}
 
-    fn lpr(&self) -> LprHealth {
-        LprHealth::default()
-    }
-
-    fn sync(&self) -> SyncHealth {
-        SyncHealth::default()
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        self.ready.lock().unwrap().clone()
-    }
-}
-
-/// A camera that sends nothing.
-struct Silent;
-
-impl LiveVideo for Silent {
-    fn watch(&self, _: &CameraId, _: StreamKind) -> Result<Viewer, NotWatching> {
-        Err(NotWatching::Silent)
-    }
-
-    fn last_key(&self, _: &CameraId, _: StreamKind) -> Option<Arc<Fragment>> {
-        None
-    }
-}
-
-/// One stream with these fragments in it, which then goes on for ever without sending more.
-pub struct Fixed(pub Vec<Arc<Fragment>>);
-
-impl LiveVideo for Fixed {
-    fn watch(&self, _: &CameraId, _: StreamKind) -> Result<Viewer, NotWatching> {
-        Ok(Viewer { recent: self.0.clone(), next: futures_util::stream::pending().boxed() })
-    }
-
-    fn last_key(&self, _: &CameraId, _: StreamKind) -> Option<Arc<Fragment>> {
-        self.0.iter().rfind(|fragment| fragment.key).cloned()
-    }
+    fn set_retention(&self, _: &RecordConfig) {}
 }
 
 pub struct Page {
     pub address: SocketAddr,
-    pub store: Store,
-    pub control: Arc<TestBox>,
+    pub context: WebContext,
     pub code: String,
-    tasks: Tasks,
+    pub tasks: Tasks,
     _folder: TempDir,
 }
 
 impl Page {
     pub async fn start() -> Self {
-        Self::start_with(Arc::new(Silent), |_| {}).await
+        Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(live: Arc<dyn LiveVideo>, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         config.web.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.lpr.enabled = false;
         change(&mut config);
-        let store = Store::open(folder.path()).unwrap();
-        let control = Arc::new(TestBox { config: Mutex::new(Arc::new(config)), ready: Mutex::new(Ok(())) });
-        let context = WebContext {
-            store: store.clone(),
-            live,
-            control: control.clone(),
-            lockout: Arc::default(),
-            metrics: Arc::new(|| "gtv_up 1\n".to_owned()),
-        };
         let tasks = Tasks::new();
-        let serving = serve(context, &tasks).await.unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let secrets = SecretBox::open_or_create(folder.path()).unwrap();
+        let pipelines = Arc::new(Unreachable::default());
+        let supervisor = control::start(config.clone(), config.clone(), pipelines, secrets, &tasks);
+        // The configuration is in force once the supervisor has started it.
+        assert!(supervisor.ping().await);
+        let context = WebContext {
+            health: Arc::new(Health::new(store.clone(), supervisor.clone(), || 0)),
+            supervisor,
+            live: Hub::new(2),
+            lpr: Engine::start(&config.lpr, store.clone(), &tasks),
+            sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks)
+                .unwrap(),
+            lockout: Arc::default(),
+            metrics: metrics::install(),
+            store,
+        };
+        let serving = serve(context.clone(), &tasks).await.unwrap();
         let code = serving.setup_code.unwrap();
-        Self { address: serving.address, store, control, code, tasks, _folder: folder }
+        Self { address: serving.address, context, code, tasks, _folder: folder }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.context.store
     }
 
     pub async fn stop(self) {
@@ -169,7 +130,7 @@ impl Page {
     /// Stores a detection with a crop; newer for larger `n`.
     pub async fn detection(&self, camera: &str, plate: &str, n: i64) -> DetectionId {
         let crop = bytes::Bytes::from(format!("jpeg of {plate}"));
-        let crop = self.store.put_object(crop, "image/jpeg", Bucket::LprImages).await.unwrap();
+        let crop = self.store().put_object(crop, "image/jpeg", Bucket::LprImages).await.unwrap();
         let id = DetectionId::new();
         let time = UtcMicros(1_790_000_000_000_000 + n * 1_000_000);
         let row = DetectionRow {
@@ -195,7 +156,7 @@ impl Page {
             clip_unavailable: None,
             slots: Value::Null,
         };
-        self.store.insert_detection(row).await.unwrap();
+        self.store().insert_detection(row).await.unwrap();
         id
     }
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Fixed, Page, error_of};
+use crate::harness::{Page, error_of};
 
 const START: i64 = 1_790_000_000_000_000;
 const SECOND: i64 = 1_000_000;
@@ -69,11 +69,11 @@ async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
         width: 320,
         height: 240,
     };
-    page.store.put_init(&row).await.unwrap();
+    page.store().put_init(&row).await.unwrap();
     for (half, part) in fragments.chunks(4).enumerate() {
         let start = START + half as i64 * 14 * SECOND;
         let path = format!("recordings/{half}.mp4");
-        let file = page.store.dir().join(&path);
+        let file = page.store().dir().join(&path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, [init.data.as_ref(), &part.concat()].concat()).unwrap();
         let new = NewSegment {
@@ -84,7 +84,7 @@ async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
             start: UtcMicros(start),
             head_bytes: init.data.len() as u64,
         };
-        let segment_id = page.store.open_segment(new).await.unwrap();
+        let segment_id = page.store().open_segment(new).await.unwrap();
         let mut offset = init.data.len() as u64;
         let mut rows = Vec::new();
         for (n, fragment) in part.iter().enumerate() {
@@ -93,8 +93,8 @@ async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
             rows.push(NewFragment { segment_id, offset, bytes, start, duration_us: SECOND, frames: 25, key: true });
             offset += bytes;
         }
-        page.store.commit_fragments(rows).await.unwrap();
-        page.store.close_segment(segment_id, &"0".repeat(64)).await.unwrap();
+        page.store().commit_fragments(rows).await.unwrap();
+        page.store().close_segment(segment_id, &"0".repeat(64)).await.unwrap();
     }
 }
 
@@ -162,7 +162,8 @@ async fn a_recorded_stretch_plays_as_one_file_from_zero() {
     page.stop().await;
 }
 
-fn live(init: &Arc<InitSegment>, fragments: &[Bytes]) -> Arc<Fixed> {
+/// Sends the film as a camera would; its first fragment does not begin with a key frame.
+fn send(page: &Page, init: &Arc<InitSegment>, fragments: &[Bytes]) {
     let fragment = |(n, data): (usize, &Bytes)| {
         Arc::new(Fragment {
             camera: "gate".parse().unwrap(),
@@ -179,7 +180,8 @@ fn live(init: &Arc<InitSegment>, fragments: &[Bytes]) -> Arc<Fixed> {
             gap: None,
         })
     };
-    Arc::new(Fixed(fragments.iter().enumerate().map(fragment).collect()))
+    let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
+    fragments.iter().enumerate().map(fragment).for_each(|fragment| sink.push(&fragment));
 }
 
 #[tokio::test]
@@ -187,10 +189,11 @@ async fn live_viewers_begin_at_a_key_frame_with_the_decoder_settings() {
     let folder = tempfile::tempdir().unwrap();
     let (head, fragments) = film(folder.path());
     let init = init_segment(head);
-    let page = Page::start_with(live(&init, &fragments), |_| {}).await;
+    let page = Page::start().await;
     let browser = page.administrator().await;
     let camera = json!({ "id": "gate", "main_url": "rtsp://192.0.2.1/main" });
     assert_eq!(browser.post("/api/cidades/cameras", &camera).await.status(), 201);
+    send(&page, &init, &fragments[..3]);
     let token = browser.post("/api/admin/refresh", &json!({})).await.json::<Value>().await.unwrap();
     let mut request = format!("ws://{}/api/streaming/cameras/gate/live", page.address).into_client_request().unwrap();
     let cookie = format!("gtv_access={}", token["access_token"].as_str().unwrap());

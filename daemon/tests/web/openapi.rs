@@ -40,7 +40,7 @@ async fn every_documented_path_exists_and_answers_as_documented() {
         }
     }
     assert!(walked > 30, "{walked}");
-    for path in ["/api", "/api/", "/api/admin", "/api/cidades/cameras/a/b", "/api/ai/lpr/detections/"] {
+    for path in ["/api/", "/api/admin", "/api/cidades/cameras/a/b", "/api/ai/lpr/detections/"] {
         assert_eq!(administrator.get(path).await.status(), 404, "{path}");
     }
     page.stop().await;

@@ -52,7 +52,7 @@ async fn detections_arrive_as_they_are_stored() {
     let id = page.detection("gate", "AAA1A11", 0).await;
     let event: Value = serde_json::from_str(next(&mut socket).await.to_text().unwrap()).unwrap();
     assert_eq!((event["type"].as_str(), event["detection"]["plate"].as_str()), (Some("detection"), Some("AAA1A11")));
-    page.store.attach_clip(id, gtv_edge::store::ClipOutcome::Unavailable("recording is off".into())).await.unwrap();
+    page.store().attach_clip(id, gtv_edge::store::ClipOutcome::Unavailable("recording is off".into())).await.unwrap();
     let event: Value = serde_json::from_str(next(&mut socket).await.to_text().unwrap()).unwrap();
     assert_eq!((event["type"].as_str(), event["id"].as_str()), (Some("clip"), Some(id.to_string().as_str())));
     page.stop().await;

@@ -8,9 +8,10 @@ use warp::reply::Response;
 
 use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
+use crate::camera::{CameraStatus, StreamInfo};
 use crate::config::{CameraClock, CameraConfig, Config, LprStream, RecordStreams, Transport};
+use crate::control::{Change, Refused, Source};
 use crate::web::app::{App, Outcome};
-use crate::web::context::{CameraState, ChangeRefused};
 use crate::web::error::{ApiError, ApiResult, ErrorBody, Problem, kind_remedy};
 use crate::web::reply;
 use crate::web::request::Req;
@@ -41,11 +42,64 @@ pub struct CameraView {
     #[schema(value_type = String)]
     pub clock: CameraClock,
     /// Absent while the change that added the camera is being applied.
-    pub status: Option<CameraState>,
+    pub status: Option<CameraHealth>,
+}
+
+/// What a camera does now and why.
+#[derive(Serialize, ToSchema)]
+pub struct CameraHealth {
+    /// `unreachable`, `unauthorised`, `connecting`, `streaming`, `stalled` or `disabled`.
+    pub state: String,
+    /// What is wrong and what to do, for people; empty while all is well.
+    pub reason: String,
+    /// Stable name of the reason.
+    pub code: String,
+    /// Since when the state holds, microseconds UTC.
+    pub since: i64,
+    pub main: Option<StreamHealth>,
+    pub sub: Option<StreamHealth>,
+    /// The decoder in use and why, when plates are read.
+    pub decoder: Option<String>,
+    /// Camera clock minus box clock.
+    pub clock_offset_ms: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StreamHealth {
+    /// `h264`, `h265` or `mjpeg`.
+    pub codec: String,
+    pub width: u32,
+    pub height: u32,
+    pub fps: f64,
+    pub bitrate_bps: u64,
+    pub has_audio: bool,
+}
+
+impl From<&CameraStatus> for CameraHealth {
+    fn from(status: &CameraStatus) -> Self {
+        let stream = |info: &StreamInfo| StreamHealth {
+            codec: info.codec.as_str().to_owned(),
+            width: info.width,
+            height: info.height,
+            fps: info.fps,
+            bitrate_bps: info.bitrate_bps,
+            has_audio: info.has_audio,
+        };
+        Self {
+            state: status.state.as_str().to_owned(),
+            reason: status.reason.clone(),
+            code: status.code.clone(),
+            since: status.since.0,
+            main: status.main.as_ref().map(stream),
+            sub: status.sub.as_ref().map(stream),
+            decoder: status.decoder.clone(),
+            clock_offset_ms: status.clock_offset_ms,
+        }
+    }
 }
 
 impl CameraView {
-    fn of(camera: &CameraConfig, status: Option<CameraState>) -> Self {
+    fn of(camera: &CameraConfig, status: Option<&CameraStatus>) -> Self {
         Self {
             id: camera.id.to_string(),
             name: camera.name.clone(),
@@ -60,7 +114,7 @@ impl CameraView {
             audio: camera.audio,
             lpr: camera.lpr,
             clock: camera.clock,
-            status,
+            status: status.map(CameraHealth::from),
         }
     }
 }
@@ -146,8 +200,8 @@ fn take_credentials(address: &mut String) -> Option<(String, Secret)> {
 #[utoipa::path(get, path = "/api/cidades/cameras", tag = "cidades", responses((status = 200, body = CameraList)))]
 pub async fn list(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     let config = app.config();
-    let mut states = app.control().cameras();
-    let cameras = config.cameras.iter().map(|camera| CameraView::of(camera, states.remove(&camera.id))).collect();
+    let states = app.context.supervisor.statuses();
+    let cameras = config.cameras.iter().map(|camera| CameraView::of(camera, states.get(&camera.id))).collect();
     reply::json(&CameraList { cameras })
 }
 
@@ -225,14 +279,14 @@ pub fn missing(id: &CameraId) -> ApiError {
 fn view(app: &App, id: &CameraId) -> ApiResult<CameraView> {
     let config = app.config();
     let camera = config.camera(id).ok_or_else(|| missing(id))?;
-    Ok(CameraView::of(camera, app.control().cameras().remove(id)))
+    Ok(CameraView::of(camera, app.context.supervisor.statuses().get(id)))
 }
 
 async fn apply(app: &App, req: &Req, desired: Config, action: &str, id: &CameraId) -> ApiResult<()> {
     let index = desired.cameras.iter().position(|camera| camera.id == *id);
     let actor = req.who()?.username.clone();
-    match app.control().apply(actor, desired).await {
-        Ok(()) => app.audit(req, action, id.as_str(), Outcome::Done).await,
+    match app.context.supervisor.apply(Change { source: Source::Web { actor }, desired }).await {
+        Ok(_) => app.audit(req, action, id.as_str(), Outcome::Done).await,
         Err(refused) => {
             app.audit(req, action, id.as_str(), Outcome::Refused).await?;
             Err(explain(refused, index))
@@ -241,7 +295,7 @@ async fn apply(app: &App, req: &Req, desired: Config, action: &str, id: &CameraI
 }
 
 /// The first problem of this camera becomes the message beside its field; the others are listed.
-fn explain(refused: ChangeRefused, index: Option<usize>) -> ApiError {
+fn explain(refused: Refused, index: Option<usize>) -> ApiError {
     let prefix = index.map(|index| format!("camera[{index}].")).unwrap_or_default();
     let problems: Vec<Problem> = refused
         .problems

@@ -22,7 +22,7 @@ pub async fn healthz(_app: Arc<App>, _req: Req) -> ApiResult<Response> {
     responses((status = 200, body = String, content_type = "text/plain"),
               (status = 503, body = String, content_type = "text/plain")))]
 pub async fn readyz(app: Arc<App>, _req: Req) -> ApiResult<Response> {
-    Ok(match app.control().ready() {
+    Ok(match app.context.health.latest() {
         Ok(()) => reply::text(StatusCode::OK, "ready\n"),
         Err(reason) => reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     })
@@ -32,7 +32,7 @@ pub async fn readyz(app: Arc<App>, _req: Req) -> ApiResult<Response> {
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4")))]
 pub async fn metrics(app: Arc<App>, _req: Req) -> ApiResult<Response> {
-    let mut response = reply::text(StatusCode::OK, (app.context.metrics)());
+    let mut response = reply::text(StatusCode::OK, app.context.metrics.render());
     reply::set(&mut response, header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     Ok(response)
 }

@@ -7,8 +7,10 @@ use utoipa::ToSchema;
 use warp::reply::Response;
 
 use crate::base::time::UtcMicros;
+use crate::camera::CameraState;
+use crate::lpr::{LprState, LprStatus};
+use crate::sync::SyncStatus;
 use crate::web::app::App;
-use crate::web::context::{LprHealth, SyncHealth};
 use crate::web::error::{ApiError, ApiResult};
 use crate::web::reply;
 use crate::web::request::Req;
@@ -48,17 +50,93 @@ pub struct DiskStatus {
     pub oldest_recording: Option<i64>,
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct LprHealth {
+    /// `off`, `starting`, `running` or `failed`.
+    pub state: String,
+    /// `tensorrt`, `cuda` or `cpu`; empty until it runs.
+    pub provider: String,
+    /// Why it does not run, or why this provider and not a faster one.
+    pub reason: String,
+    /// Model files in use.
+    pub models: Vec<String>,
+    pub stages: Vec<StageTime>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StageTime {
+    pub stage: String,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+}
+
+impl From<LprStatus> for LprHealth {
+    fn from(status: LprStatus) -> Self {
+        let state = match status.state {
+            LprState::Off => "off",
+            LprState::Starting => "starting",
+            LprState::Running => "running",
+            LprState::Failed => "failed",
+        };
+        let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let files = status.models.iter().flat_map(|models| [&models.detector.file, &models.reader.file]);
+        Self {
+            state: state.to_owned(),
+            provider: status.provider,
+            reason: status.reason,
+            models: files.map(|file| name(file)).collect(),
+            stages: status
+                .stages
+                .into_iter()
+                .filter(|stage| stage.count > 0)
+                .map(|stage| StageTime { stage: stage.stage.to_owned(), p50_ms: stage.p50_ms, p95_ms: stage.p95_ms })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SyncHealth {
+    /// False while no centre is configured.
+    pub configured: bool,
+    pub connected: bool,
+    /// What the centre or the object store has against it, and what to do.
+    pub problem: Option<String>,
+    /// Everything up to this number is committed at the centre.
+    pub acknowledged_seq: u64,
+    /// Microseconds UTC.
+    pub acknowledged_at: Option<i64>,
+    /// Sent but not acknowledged yet.
+    pub in_flight: u64,
+    /// Records that wait, by lane: alerts, detections, clips and the rest.
+    pub waiting: [u64; 3],
+}
+
+impl From<&SyncStatus> for SyncHealth {
+    fn from(status: &SyncStatus) -> Self {
+        Self {
+            configured: status.enabled,
+            connected: status.connected,
+            problem: status.last_error().map(|problem| problem.message.clone()),
+            acknowledged_seq: status.acked_seq,
+            acknowledged_at: status.last_ack_at.map(|at| at.0),
+            in_flight: status.last_seq.saturating_sub(status.acked_seq),
+            waiting: status.waiting,
+        }
+    }
+}
+
 /// Health of the box at a glance.
 #[utoipa::path(get, path = "/api/admin/status", tag = "admin", responses((status = 200, body = BoxStatus)))]
 pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     let config = app.config();
-    let states = app.control().cameras();
+    let states = app.context.supervisor.statuses();
     let totals = app.store().recording_totals().await?;
     let data_dir = config.data_dir.clone();
     let (total_bytes, free_bytes) = tokio::task::spawn_blocking(move || disk_space(&data_dir))
         .await
         .map_err(|error| ApiError::internal("asking for disk space", error))?;
-    let ready = app.control().ready();
+    let ready = app.context.health.latest();
     reply::json(&BoxStatus {
         name: config.site.name.clone(),
         prefeitura: config.site.prefeitura.clone(),
@@ -70,7 +148,7 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
         reason: ready.err(),
         cameras: CameraCounts {
             configured: config.cameras.len(),
-            streaming: states.values().filter(|state| state.state == "streaming").count(),
+            streaming: states.values().filter(|state| state.state == CameraState::Streaming).count(),
         },
         disk: DiskStatus {
             total_bytes,
@@ -79,8 +157,8 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
             recorded_bytes: totals.iter().map(|total| total.bytes).sum(),
             oldest_recording: totals.iter().filter_map(|total| total.oldest).min().map(|at| at.0),
         },
-        lpr: app.control().lpr(),
-        sync: app.control().sync(),
+        lpr: LprHealth::from(app.context.lpr.status()),
+        sync: SyncHealth::from(&*app.context.sync.status().borrow()),
     })
 }
 
