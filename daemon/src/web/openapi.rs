@@ -28,7 +28,7 @@ use super::api::{audit, cameras, detections, devices, live, ops, recordings, ses
         audit::list, status::settings, status::status,
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
-        live::watch, live::snapshot, recordings::spans, recordings::playback,
+        live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,
     )
 )]

@@ -91,6 +91,7 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
         route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
+        route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),
         route(get.clone(), "/api/ai/lpr/detections", viewer, detections::list),
         route(get.clone(), "/api/ai/lpr/detections/{id}", viewer, detections::one),

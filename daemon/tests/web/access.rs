@@ -200,7 +200,7 @@ async fn a_folder_can_stand_in_for_the_built_page() {
     assert_eq!(packed.headers()["content-type"], "text/javascript; charset=utf-8");
     assert_eq!(packed.text().await.unwrap(), "packed");
     assert_eq!(stranger.get("/assets/a.js").await.text().await.unwrap(), "plain");
-    for outside in ["/assets/%2e%2e/%2e%2e/etc/passwd", "/.env", "/assets/b.js"] {
+    for outside in ["/assets/..%2f..%2fsecret.js", "/.env", "/assets/b.js"] {
         assert_eq!(stranger.get(outside).await.status(), 404, "{outside}");
     }
     page.stop().await;

@@ -69,18 +69,6 @@ async fn strangers_get_no_further_than_the_door() {
 async fn every_reference_of_the_document_resolves() {
     let page = Page::start().await;
     let document = page.stranger().json("/api/openapi.json").await;
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => {
-                if let Some(Value::String(to)) = map.get("$ref") {
-                    found.push(to.clone());
-                }
-                map.values().for_each(|v| references(v, found));
-            }
-            Value::Array(list) => list.iter().for_each(|v| references(v, found)),
-            _ => {}
-        }
-    }
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(!found.is_empty());
@@ -88,4 +76,18 @@ async fn every_reference_of_the_document_resolves() {
         assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
     }
     page.stop().await;
+}
+
+/// Every `$ref` inside.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(to)) = map.get("$ref") {
+                found.push(to.clone());
+            }
+            map.values().for_each(|v| references(v, found));
+        }
+        Value::Array(list) => list.iter().for_each(|v| references(v, found)),
+        _ => {}
+    }
 }

@@ -5,10 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Response;
 
-use super::cameras::missing;
-use crate::base::ids::CameraId;
-use crate::base::time::UtcMicros;
 use crate::media::StreamKind;
+use crate::record::Playback;
+use crate::store::Stream;
 use crate::web::app::{App, Outcome};
 use crate::web::error::{ApiError, ApiResult, ErrorBody};
 use crate::web::playback;
@@ -18,6 +17,8 @@ use crate::web::request::Req;
 /// Days one request may ask for.
 const SPAN_DAYS_MAX: i64 = 32;
 const DAY_US: i64 = 86_400 * 1_000_000;
+/// Fragments closer than this belong to one stretch.
+const JOINED_US: i64 = 250_000;
 const PLAYBACK_MAX_US: i64 = 2 * 3_600 * 1_000_000;
 
 #[derive(Serialize, ToSchema)]
@@ -62,44 +63,111 @@ pub async fn spans(app: Arc<App>, req: Req) -> ApiResult<Response> {
     reply::json(&Recordings { spans })
 }
 
+/// What a player needs to know before it plays.
+#[derive(Serialize, ToSchema)]
+pub struct PlaybackView {
+    /// With codecs, as `canPlayType` takes it.
+    pub mime: String,
+    /// Time of the first picture (the key frame at or before `from`), microseconds UTC.
+    pub start: i64,
+    /// Microseconds UTC.
+    pub end: i64,
+    /// Where the next playback begins, if this one ends early because the camera's settings changed.
+    pub next: Option<i64>,
+    pub bytes: u64,
+    /// Stretches without a pause: which recorded time each part of the file shows.
+    pub stretches: Vec<StretchView>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct StretchView {
+    /// Microseconds from the beginning of the file.
+    pub media: i64,
+    /// Microseconds UTC.
+    pub start: i64,
+    /// Microseconds.
+    pub duration: i64,
+}
+
+/// What `playback.mp4` would send for the same query.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/playback", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("from" = String, Query, description = "RFC 3339 or microseconds UTC"),
+           ("to" = String, Query, description = "RFC 3339 or microseconds UTC"),
+           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent")),
+    responses((status = 200, body = PlaybackView), (status = 404, body = ErrorBody)))]
+pub async fn describe(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let playback = open(&app, &req).await?;
+    let mut stretches: Vec<StretchView> = Vec::new();
+    for entry in playback.entries() {
+        match stretches.last_mut() {
+            // Fragments of one stretch touch, give or take what dating by the clock leaves.
+            Some(last) if (entry.start.0 - last.start - last.duration).abs() < JOINED_US => {
+                last.duration = entry.start.0 + entry.duration_us - last.start;
+            }
+            _ => {
+                stretches.push(StretchView {
+                    media: entry.media_us,
+                    start: entry.start.0,
+                    duration: entry.duration_us,
+                });
+            }
+        }
+    }
+    reply::json(&PlaybackView {
+        mime: playback.mime.clone(),
+        start: playback.start.0,
+        end: playback.end.0,
+        next: playback.next.map(|next| next.0),
+        bytes: playback.length,
+        stretches,
+    })
+}
+
 /// One MP4 of everything recorded from `from` to `to` (at most two hours), exactly as the camera sent it.
 #[utoipa::path(get, path = "/api/streaming/cameras/{id}/playback.mp4", tag = "streaming",
     params(("id" = String, Path, description = "Camera"),
-           ("from" = String, Query, description = "RFC 3339 or microseconds UTC; playback begins at the key frame before it"),
+           ("from" = String, Query,
+            description = "RFC 3339 or microseconds UTC; playback begins at the key frame before it"),
            ("to" = String, Query, description = "RFC 3339 or microseconds UTC"),
            ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent")),
     responses((status = 200, body = Vec<u8>, content_type = "video/mp4"),
               (status = 206, body = Vec<u8>, content_type = "video/mp4"),
               (status = 404, body = ErrorBody)))]
 pub async fn playback(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let film = open(&app, &req).await?;
+    let first = req.header(http::header::RANGE).is_none_or(|range| range.trim().starts_with("bytes=0-"));
+    if first {
+        let target = format!("{} {} to {}", req.camera_id()?, film.start.to_rfc3339(), film.end.to_rfc3339());
+        app.audit(&req, "recording.view", &target, Outcome::Done).await?;
+    }
+    Ok(playback::answer(&req, film))
+}
+
+/// The playback that the query asks for.
+async fn open(app: &App, req: &Req) -> ApiResult<Playback> {
     let camera = req.camera_id()?;
     let (from, to) = (req.required_time("from")?, req.required_time("to")?);
     if to.0 <= from.0 || to.since(from) > PLAYBACK_MAX_US {
         return Err(ApiError::invalid("to", "`to` must be after `from`, by at most two hours."));
     }
-    let film = find(&app, &req, &camera, from, to).await?;
-    let first = req.header(http::header::RANGE).is_none_or(|range| range.trim().starts_with("bytes=0-"));
-    if first {
-        let target = format!("{camera} {} to {}", from.to_rfc3339(), to.to_rfc3339());
-        app.audit(&req, "recording.view", &target, Outcome::Done).await?;
-    }
-    Ok(film.answer(&req))
-}
-
-async fn find(app: &App, req: &Req, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> ApiResult<playback::Film> {
     let wanted = match req.query("stream") {
-        Some(_) => vec![req.query_stream()?],
-        None => vec![StreamKind::Main, StreamKind::Sub],
+        Some(_) => vec![stored(req.query_stream()?)],
+        None => vec![Stream::Main, Stream::Sub],
     };
     for stream in wanted {
-        if let Some(film) = playback::find(app.store(), camera, stream, from, to).await? {
-            return Ok(film);
+        if let Some(found) = Playback::open(app.store(), &camera, stream, from, to).await? {
+            return Ok(found);
         }
     }
-    if app.config().camera(camera).is_none() {
-        return Err(missing(camera));
-    }
-    let mut error = ApiError::not_found("A recording of this camera at that time");
+    let mut error = ApiError::not_found(format!("A recording of camera `{camera}` at that time"));
     error.remedy = "Choose a time inside a recorded stretch.".into();
     Err(error)
+}
+
+fn stored(stream: StreamKind) -> Stream {
+    match stream {
+        StreamKind::Main => Stream::Main,
+        StreamKind::Sub => Stream::Sub,
+    }
 }
