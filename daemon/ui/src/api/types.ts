@@ -34,6 +34,7 @@ export interface StreamHealth {
 export interface CameraState {
   state: CameraStateName;
   reason: string;
+  code: string;
   since: number;
   main: StreamHealth | null;
   sub: StreamHealth | null;
@@ -140,6 +141,18 @@ export interface Span {
   end: number;
 }
 
+export interface PlaybackInfo {
+  /** With codecs. */
+  mime: string;
+  start: number;
+  end: number;
+  /** Where the next playback begins when this one ends early. */
+  next: number | null;
+  bytes: number;
+  /** Which recorded time each part of the file shows; microseconds. */
+  stretches: { media: number; start: number; duration: number }[];
+}
+
 export interface BoxStatus {
   name: string;
   prefeitura: string;
@@ -158,7 +171,7 @@ export interface BoxStatus {
     oldest_recording: number | null;
   };
   lpr: {
-    enabled: boolean;
+    state: 'off' | 'starting' | 'running' | 'failed';
     provider: string;
     reason: string;
     models: string[];
@@ -167,9 +180,12 @@ export interface BoxStatus {
   sync: {
     configured: boolean;
     connected: boolean;
-    last_error: string | null;
+    problem: string | null;
     acknowledged_seq: number;
-    pending: [number, number, number];
+    acknowledged_at: number | null;
+    in_flight: number;
+    /** Alerts, detections, clips and the rest. */
+    waiting: [number, number, number];
   };
 }
 

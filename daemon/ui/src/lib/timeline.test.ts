@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { position, ticks, timeAt, toPlay, visible, zoom } from './timeline';
+import { mediaAt, position, recordedAt, ticks, timeAt, toPlay, visible, zoom } from './timeline';
 
 const day = { start: 0, end: 86_400_000_000 };
 const spans = [
@@ -37,5 +37,15 @@ describe('the day bar', () => {
     const midnight = new Date(2026, 10, 22).getTime() * 1000;
     const found = ticks({ start: midnight + 7 * 60_000_000, end: midnight + 67 * 60_000_000 }, 8);
     expect(found.map((t) => new Date(t / 1000).getMinutes())).toEqual([10, 20, 30, 40, 50, 0]);
+  });
+
+  it('knows which time a player shows, over pauses', () => {
+    const stretches = [
+      { media: 0, start: 100, duration: 30 },
+      { media: 30, start: 200, duration: 20 },
+    ];
+    expect([0, 10, 29, 30, 45, 99].map((media) => recordedAt(media, stretches))).toEqual([100, 110, 129, 200, 215, 220]);
+    expect([90, 100, 110, 150, 205, 300].map((time) => mediaAt(time, stretches))).toEqual([0, 0, 10, 30, 35, null]);
+    expect(recordedAt(5, [])).toBeNull();
   });
 });

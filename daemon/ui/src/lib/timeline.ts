@@ -57,3 +57,22 @@ export function ticks(window: Window, count: number): number[] {
   for (let t = zero + Math.ceil((window.start - zero) / step) * step; t <= window.end; t += step) out.push(t);
   return out;
 }
+
+/** A part of a playback file and the recorded time it shows; microseconds. */
+export interface Stretch {
+  media: number;
+  start: number;
+  duration: number;
+}
+
+/** The recorded time that a player shows at `media`; pauses in the recording are not in the file. */
+export function recordedAt(media: number, stretches: Stretch[]): number | null {
+  const stretch = stretches.findLast((s) => s.media <= media) ?? stretches[0];
+  return stretch ? stretch.start + Math.min(Math.max(0, media - stretch.media), stretch.duration) : null;
+}
+
+/** Where in the file a recorded time is shown; in a pause, what follows it. */
+export function mediaAt(time: number, stretches: Stretch[]): number | null {
+  const stretch = stretches.find((s) => s.start + s.duration > time);
+  return stretch ? stretch.media + Math.max(0, time - stretch.start) : null;
+}

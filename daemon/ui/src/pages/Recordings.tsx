@@ -1,7 +1,7 @@
 // Recordings of one camera and day: a bar of what exists, and a player for any stretch of it.
 import { useEffect, useMemo, useRef, useState } from 'react';
 
-import type { Camera, DetectionPage, Span } from '../api/types';
+import type { Camera, DetectionPage, PlaybackInfo, Span } from '../api/types';
 import { Button, Empty, ErrorNote, Loading, Select } from '../components/basics';
 import { codecName } from '../components/LiveVideo';
 import { BackIcon, ForwardIcon } from '../components/icons';
@@ -11,7 +11,7 @@ import { useI18n } from '../i18n';
 import { query } from '../lib/detections';
 import { navigate } from '../lib/router';
 import { clock, dayBounds, dayValue } from '../lib/time';
-import { toPlay, zoom } from '../lib/timeline';
+import { mediaAt, recordedAt, toPlay, zoom } from '../lib/timeline';
 import { useData } from '../lib/use-data';
 import { useNow } from '../lib/use-now';
 
@@ -133,71 +133,84 @@ function Player({
   onWish: (time: number) => void;
 }) {
   const { t } = useI18n();
-  const video = useRef<HTMLVideoElement>(null);
-  const [problem, setProblem] = useState('');
-  const [speed, setSpeed] = useState<(typeof SPEEDS)[number]>('1');
   // What is played is decided once: spans grow while one watches.
-  const [stretch] = useState(() => {
+  const [query] = useState(() => {
     const edge = Date.now() * 1000 - EDGE_US;
     const found = toPlay(wish, spans, STRETCH_US);
-    return found && { start: found.start, end: Math.max(found.start + 1_000_000, Math.min(found.end, edge)) };
+    if (!found) return null;
+    const to = Math.max(found.start + 1_000_000, Math.min(found.start + STRETCH_US, edge));
+    return `from=${found.start}&to=${to}&stream=${stream}`;
   });
+  const base = `/api/streaming/cameras/${encodeURIComponent(camera)}/playback`;
+  const info = useData<PlaybackInfo>(query && `${base}?${query}`);
+  if (query === null) return <p className="note">{t('recordings.gap')}</p>;
+  if (info.error !== undefined) return <ErrorNote error={info.error} />;
+  if (!info.data) return <Loading />;
+  if (document.createElement('video').canPlayType(info.data.mime) === '') {
+    return <p className="note bad">{t('recordings.unplayable', { codec: codecName(info.data.mime) })}</p>;
+  }
+  return <Film source={`${base}.mp4?${query}`} info={info.data} wish={wish} spans={spans} onTime={onTime} onWish={onWish} />;
+}
+
+function Film({
+  source,
+  info,
+  wish,
+  spans,
+  onTime,
+  onWish,
+}: {
+  source: string;
+  info: PlaybackInfo;
+  wish: number;
+  spans: Span[];
+  onTime: (time: number) => void;
+  onWish: (time: number) => void;
+}) {
+  const { t } = useI18n();
+  const video = useRef<HTMLVideoElement>(null);
+  const [failed, setFailed] = useState(false);
+  const [speed, setSpeed] = useState<(typeof SPEEDS)[number]>('1');
   useEffect(() => {
     if (video.current) video.current.playbackRate = Number(speed);
   }, [speed]);
-  if (!stretch) return <p className="note">{t('recordings.gap')}</p>;
-  const source = `/api/streaming/cameras/${encodeURIComponent(camera)}/playback.mp4?from=${stretch.start}&to=${stretch.end}&stream=${stream}`;
-  const explain = async (): Promise<void> => {
-    // A media element hides the answer; one byte of it tells the codec, or the box's reason.
-    try {
-      const response = await fetch(source, { headers: { Range: 'bytes=0-0' } });
-      const mime = response.headers.get('content-type') ?? '';
-      if (!response.ok) {
-        const body = (await response.json()) as { error?: { message?: string } };
-        setProblem(body.error?.message ?? t('recordings.failed'));
-      } else if (video.current?.canPlayType(mime) === '') {
-        setProblem(t('recordings.unplayable', { codec: codecName(mime) }));
-      } else {
-        setProblem(t('recordings.failed'));
-      }
-    } catch {
-      setProblem(t('error.offline'));
-    }
-  };
-  const now = (): number => stretch.start + (video.current?.currentTime ?? 0) * 1_000_000;
+  const now = (): number => recordedAt((video.current?.currentTime ?? 0) * 1_000_000, info.stretches) ?? wish;
   const jump = (seconds: number): void => {
-    const element = video.current;
-    if (!element) return;
-    const target = element.currentTime + seconds;
-    if (target >= 0 && target < element.duration) element.currentTime = target;
-    else onWish(now() + seconds * 1_000_000);
+    const target = now() + seconds * 1_000_000;
+    const media = mediaAt(target, info.stretches);
+    if (video.current && media !== null && target >= info.start) video.current.currentTime = media / 1_000_000;
+    else onWish(target);
+  };
+  const follow = (): void => {
+    const next = info.next ?? info.end;
+    if (toPlay(next, spans, STRETCH_US) && next < Date.now() * 1000 - 2 * EDGE_US) onWish(next);
   };
   return (
     <div className="player">
-      {problem === '' ? (
-        <div className="video recorded">
-          <video
-            ref={video}
-            src={source}
-            controls
-            autoPlay
-            muted
-            playsInline
-            onTimeUpdate={() => onTime(now())}
-            onError={() => void explain()}
-            onLoadedMetadata={(event) => {
-              event.currentTarget.playbackRate = Number(speed);
-            }}
-            onEnded={() => {
-              if (toPlay(stretch.end, spans, STRETCH_US) && stretch.end < Date.now() * 1000 - 2 * EDGE_US) onWish(stretch.end);
-            }}
-          />
-        </div>
-      ) : (
+      {failed && (
         <p className="note bad" role="alert">
-          {problem}
+          {t('recordings.failed')}
         </p>
       )}
+      <div className="video recorded" hidden={failed}>
+        <video
+          ref={video}
+          src={source}
+          controls
+          autoPlay
+          muted
+          playsInline
+          onTimeUpdate={() => onTime(now())}
+          onError={() => setFailed(true)}
+          onLoadedMetadata={(event) => {
+            event.currentTarget.playbackRate = Number(speed);
+            // The file begins at the key frame before the wish.
+            const media = mediaAt(wish, info.stretches);
+            if (media !== null && media > 0) event.currentTarget.currentTime = media / 1_000_000;
+          }}
+          onEnded={follow}
+        />
+      </div>
       <div className="live-bar">
         <Button onClick={() => jump(-10)}>{t('recordings.back10')}</Button>
         <Button onClick={() => jump(10)}>{t('recordings.forward10')}</Button>

@@ -12,6 +12,7 @@ import { useAction, useData } from '../lib/use-data';
 import { useMay, useUser } from '../lib/user';
 import { useNow } from '../lib/use-now';
 
+const lprBadge = { off: 'disabled', starting: 'connecting', running: 'streaming', failed: 'unreachable' } as const;
 const roles: Role[] = ['viewer', 'operator', 'administrator'];
 
 export function System() {
@@ -74,7 +75,7 @@ function Health({ status }: { status: BoxStatus }) {
   const { disk, lpr, sync } = status;
   const used = disk.total_bytes > 0 ? 1 - disk.free_bytes / disk.total_bytes : 0;
   const low = disk.free_bytes < disk.floor_bytes * 1.1;
-  const pending = sync.pending.reduce((sum, n) => sum + n, 0);
+  const pending = sync.waiting.reduce((sum, n) => sum + n, sync.in_flight);
   return (
     <>
       <Card
@@ -107,9 +108,18 @@ function Health({ status }: { status: BoxStatus }) {
           {disk.oldest_recording !== null && <Fact name={t('system.oldest')}>{brief(disk.oldest_recording, status.now, locale)}</Fact>}
         </dl>
       </Card>
-      <Card title={t('system.lpr')} state={<span className="chip">{lpr.enabled && lpr.provider !== '' ? lpr.provider.toUpperCase() : t('system.lpr_off')}</span>}>
-        {lpr.reason !== '' && <p className={lpr.enabled && lpr.provider === '' ? 'note bad' : 'lead'}>{lpr.reason}</p>}
+      <Card
+        title={t('system.lpr')}
+        state={
+          <span className={`badge ${lprBadge[lpr.state]}`}>
+            <span className="dot" aria-hidden="true" />
+            {t(`system.lpr.${lpr.state}`)}
+          </span>
+        }
+      >
+        {lpr.reason !== '' && <p className={lpr.state === 'failed' ? 'note bad' : 'lead'}>{lpr.reason}</p>}
         <dl className="facts">
+          {lpr.provider !== '' && <Fact name={t('system.provider')}>{lpr.provider.toUpperCase()}</Fact>}
           {lpr.models.length > 0 && <Fact name={t('system.models')}>{lpr.models.join(', ')}</Fact>}
         </dl>
         {lpr.stages.length > 0 && (
@@ -145,13 +155,13 @@ function Health({ status }: { status: BoxStatus }) {
         }
       >
         {!sync.configured && <p className="lead">{t('system.sync_off')}</p>}
-        {sync.last_error !== null && !sync.connected && <p className="note bad">{sync.last_error}</p>}
+        {sync.problem !== null && <p className="note bad">{sync.problem}</p>}
         {sync.configured && (
           <dl className="facts">
             <Fact name={t('system.pending')}>
               {pending === 0
                 ? t('system.nothing_pending')
-                : t('system.pending_counts', { alerts: sync.pending[0], detections: sync.pending[1], clips: sync.pending[2] })}
+                : t('system.pending_counts', { alerts: sync.waiting[0], detections: sync.waiting[1], clips: sync.waiting[2], flight: sync.in_flight })}
             </Fact>
             <Fact name={t('system.acknowledged')}>{sync.acknowledged_seq.toLocaleString(locale)}</Fact>
           </dl>
