@@ -42,6 +42,8 @@ export function Timeline({
     event.preventDefault();
   };
   const percent = (time: number): string => `${position(time, window) * 100}%`;
+  // A label at the very edge would be cut off.
+  const inside = (time: number): boolean => position(time, window) > 0.03 && position(time, window) < 0.97;
   const short = (time: number): string => new Date(time / 1000).toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit' });
   return (
     <div className="timeline">
@@ -74,7 +76,7 @@ export function Timeline({
         {value !== null && value >= window.start && value <= window.end && <span className="cursor" style={{ left: percent(value) }} />}
       </div>
       <div className="ticks" aria-hidden="true">
-        {ticks(window, 8).map((tick) => (
+        {ticks(window, 8).filter(inside).map((tick) => (
           <span key={tick} style={{ left: percent(tick) }}>
             {short(tick)}
           </span>

@@ -46,6 +46,7 @@ export const en = {
   'cameras.since': 'since {time}',
   'cameras.no_picture': 'No picture',
   'add.title': 'Add camera',
+  'add.network': 'On the network',
   'add.search': 'Search the network',
   'add.searching': 'Searching…',
   'add.none': 'No camera answered. Check that it is on this network, or type its address below.',

@@ -48,6 +48,7 @@ export const ptBR: Texts = {
   'cameras.since': 'desde {time}',
   'cameras.no_picture': 'Sem imagem',
   'add.title': 'Adicionar câmera',
+  'add.network': 'Na rede',
   'add.search': 'Procurar na rede',
   'add.searching': 'Procurando…',
   'add.none': 'Nenhuma câmera respondeu. Verifique se ela está nesta rede ou digite o endereço abaixo.',

@@ -52,7 +52,7 @@ export function AddCamera() {
       />
       <section className="card pad">
         <div className="row-between">
-          <h2>{t('add.search')}</h2>
+          <h2>{t('add.network')}</h2>
           <Button onClick={discover} busy={search.busy} kind={found ? 'normal' : 'primary'}>
             {!search.busy && <SearchIcon />}
             {t(search.busy ? 'add.searching' : 'add.search')}

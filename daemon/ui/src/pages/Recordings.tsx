@@ -107,11 +107,20 @@ function Day({ camera, at }: { camera: string; at: number | undefined }) {
         />
       )}
       <p className="meta timeline-note">
-        {time === null ? t('recordings.pick') : clock(time, locale)}
-        {marks.length > 0 && ` · ${t('recordings.plates', { count: marks.length })}`}
+        {time !== null && clock(time, locale)}
+        {marks.length > 0 && `X, { count: marks.length })}`}
       </p>
       <ErrorNote error={recorded.error} />
       {recorded.data?.spans.length === 0 && <Empty title={t('recordings.none')} />}
+      {wish === null && spans.length > 0 && (
+        <div className="player">
+          <div className="video">
+            <div className="overlay">
+              <p>{t('recordings.pick')}</p>
+            </div>
+          </div>
+        </div>
+      )}
       {wish !== null && spans.length > 0 && <Player key={`${camera} ${wish}`} camera={camera} stream={stream} wish={wish} spans={spans} onTime={setTime} onWish={setWish} />}
     </div>
   );
