@@ -108,7 +108,8 @@ function Day({ camera, at }: { camera: string; at: number | undefined }) {
       )}
       <p className="meta timeline-note">
         {time !== null && clock(time, locale)}
-        {marks.length > 0 && `X, { count: marks.length })}`}
+        {time !== null && marks.length > 0 && ' · '}
+        {marks.length > 0 && t('recordings.plates', { count: marks.length })}
       </p>
       <ErrorNote error={recorded.error} />
       {recorded.data?.spans.length === 0 && <Empty title={t('recordings.none')} />}
