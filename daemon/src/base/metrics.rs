@@ -28,18 +28,10 @@ pub fn install() -> PrometheusHandle {
         .clone()
 }
 
-/// Counts `frames_or_items` that were dropped at `stage` for `reason`.
+/// Counts `items` that were dropped at `stage` for `reason`.
 pub fn dropped(stage: &'static str, reason: &'static str, items: u64) {
-    DROPS.fetch_add(items, std::sync::atomic::Ordering::Relaxed);
     metrics::counter!("gtv_dropped_total", "stage" => stage, "reason" => reason).increment(items);
 }
-
-/// All drops since the start, whatever their stage.
-pub fn drops_total() -> u64 {
-    DROPS.load(std::sync::atomic::Ordering::Relaxed)
-}
-
-static DROPS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// Keeps histograms small; the exporter asks for a call every few seconds.
 pub async fn upkeep(handle: PrometheusHandle) {

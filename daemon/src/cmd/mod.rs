@@ -4,8 +4,10 @@ pub mod check;
 mod discover;
 mod evidence;
 pub mod export;
+mod pipelines;
 pub mod read;
 mod ready;
+mod run;
 pub mod verify;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the box until it is told to stop.
+    Run(run::Args),
     /// Verifies the configuration, the database and the files of a box against their invariants.
     Check(check::CheckArgs),
     /// Finds ONVIF cameras on the network, and adds them on request.
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
     match cli.command {
+        Command::Run(args) => run::main(&args, cli.config.unwrap_or_else(|| DEFAULT_CONFIG.into()), loaded),
         Command::Check(args) => {
             let depth = if args.deep { Depth::Deep } else { Depth::Quick };
             let findings = check::run(config, depth);
@@ -96,7 +101,7 @@ fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
 
 impl Command {
     fn is_daemon(&self) -> bool {
-        false
+        matches!(self, Self::Run(_))
     }
 }
 

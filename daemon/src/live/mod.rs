@@ -1,6 +1,7 @@
-//! Layer 3: live video. The hub passes the fragments that are recorded on to whoever watches; while somebody does, the
-//! camera cuts its groups of pictures into parts.
+//! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments are the ones
+//! that are recorded, shared and never copied.
 
 mod hub;
+mod ring;
 
-pub use hub::{Hub, LiveSubscription, NotWatching, Received};
+pub use hub::{Hub, Refusal, Subscription};

@@ -13,6 +13,8 @@ use super::image::RgbImage;
 
 /// Converters a thread keeps; the plate reader uses three shapes a camera stream.
 const KEPT: usize = 8;
+/// Pixels that vector code may write at once; the widest known are 32.
+const ROW_PIXELS: usize = 64;
 /// No picture in use is larger; a damaged header asks for more.
 const MAX_SIDE: u32 = 16_384;
 
@@ -142,16 +144,30 @@ fn is_full_range(frame: &AvFrame) -> bool {
 }
 
 pub fn to_rgb(frame: &AvFrame, width: u32, height: u32) -> Result<RgbImage, MediaError> {
-    let mut data = vec![0; buffer_size(width, height)? * 3];
-    let planes = [data.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut()];
-    convert(frame, (Pixel::AV_PIX_FMT_RGB24, width, height), planes, [width as c_int * 3, 0, 0, 0])?;
+    let data = packed(frame, Pixel::AV_PIX_FMT_RGB24, 3, width, height)?;
     Ok(RgbImage { width, height, data })
 }
 
 pub fn to_luma(frame: &AvFrame, width: u32, height: u32) -> Result<Vec<u8>, MediaError> {
-    let mut data = vec![0; buffer_size(width, height)?];
+    packed(frame, Pixel::AV_PIX_FMT_GRAY8, 1, width, height)
+}
+
+/// Rows without padding. libswscale's vector code writes whole registers, past the end of a row that is no multiple of
+/// them: it works on padded rows with room behind the last, which are then moved together.
+fn packed(frame: &AvFrame, to: Pixel, pixel_bytes: usize, width: u32, height: u32) -> Result<Vec<u8>, MediaError> {
+    buffer_size(width, height)?;
+    let row = width as usize * pixel_bytes;
+    let stride = (width as usize).next_multiple_of(ROW_PIXELS) * pixel_bytes;
+    let rows = height as usize;
+    let mut data = vec![0; stride * rows + ROW_PIXELS * pixel_bytes];
     let planes = [data.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut()];
-    convert(frame, (Pixel::AV_PIX_FMT_GRAY8, width, height), planes, [width as c_int, 0, 0, 0])?;
+    convert(frame, (to, width, height), planes, [stride as c_int, 0, 0, 0])?;
+    if stride != row {
+        for y in 1..rows {
+            data.copy_within(y * stride..y * stride + row, y * row);
+        }
+    }
+    data.truncate(row * rows);
     Ok(data)
 }
 
@@ -200,4 +216,27 @@ fn empty_frame(format: Pixel, width: u32, height: u32) -> Result<AvFrame, MediaE
     // SAFETY: the frame is live and described.
     av::check(unsafe { ffi::av_frame_get_buffer(frame.as_mut_ptr(), 0) }, "a frame")?;
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_width_is_written_past_its_rows() {
+        // Under the allocator's checks a write behind a buffer ends the process.
+        for width in (1..70).chain([127, 241, 333]) {
+            let image = RgbImage::filled(width, 9, [200, 100, 50]);
+            let yuv = to_jpeg_yuv(&image).unwrap();
+            for (to_width, to_height) in [(width, 9), (width.div_ceil(3), 5), (width * 2 + 1, 11)] {
+                let rgb = to_rgb(&yuv, to_width, to_height).unwrap();
+                assert_eq!(rgb.data.len(), (to_width * to_height * 3) as usize);
+                if width > 16 {
+                    let last = rgb.pixel(to_width - 1, to_height - 1);
+                    assert!(last[0].abs_diff(200) < 9 && last[2].abs_diff(50) < 9, "{width} to {to_width}: {last:?}");
+                }
+                assert_eq!(to_luma(&yuv, to_width, to_height).unwrap().len(), (to_width * to_height) as usize);
+            }
+        }
+    }
 }

@@ -80,8 +80,7 @@ impl Page {
             supervisor,
             live: Hub::new(2),
             lpr: Engine::start(&config.lpr, store.clone(), &tasks),
-            sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks)
-                .unwrap(),
+            sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks),
             lockout: Arc::default(),
             metrics: metrics::install(),
             store,
