@@ -49,16 +49,18 @@ impl Watch {
 
     /// Runs on a thread of its own until cancelled; open passages are told then. An error is a model that fails.
     pub fn run(&mut self, token: &CancellationToken, progress: impl Fn()) -> TaskResult {
-        while !token.is_cancelled() {
+        let mut result = Ok(());
+        while result.is_ok() && !token.is_cancelled() {
             progress();
             match self.slot.take_timeout(IDLE) {
-                Some(frame) => self.frame(Arc::new(frame))?,
+                Some(frame) => result = self.frame(Arc::new(frame)),
                 None => self.idle(),
             }
         }
+        // What was seen so far is kept, also where a model failed.
         let outcomes = self.passages.flush();
         self.tell(outcomes, Instant::now());
-        Ok(())
+        Ok(result?)
     }
 
     fn frame(&mut self, frame: Arc<DecodedFrame>) -> Result<(), LprError> {
