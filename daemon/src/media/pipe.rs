@@ -269,3 +269,69 @@ impl StreamPipe {
         out.picture(Picture { data: unit.data, key: unit.key, time: shown, config });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Vec<Arc<Fragment>>);
+
+    impl PipeOutput for Kept {
+        fn fragment(&mut self, fragment: Arc<Fragment>) {
+            self.0.push(fragment);
+        }
+
+        fn picture(&mut self, _: Picture) {}
+
+        fn wants_parts(&self) -> bool {
+            false
+        }
+    }
+
+    const SMALL: [&str; 2] = ["6764001eacd940a02ff970110000030001000003003c0f162d96", "68ebe3cb22c0"];
+    const LARGE: [&str; 2] = ["6742c028d900780227e5c044000003000400000300f03c60c920", "68cb83cb20"];
+
+    fn unit(hex: &str) -> Vec<u8> {
+        [vec![0, 0, 0, 1], hex::decode(hex).unwrap()].concat()
+    }
+
+    /// One second at 25 frames a second, beginning with a key frame behind its parameter sets.
+    fn second(pipe: &mut StreamPipe, sets: [&str; 2], number: i64, out: &mut Kept) {
+        for frame in number * 25..(number + 1) * 25 {
+            let arrival = Arrival { utc: UtcMicros(1_790_000_000_000_000 + frame * 40_000), steady_us: frame * 40_000 };
+            let key = frame % 25 == 0;
+            let units = if key { vec![unit(sets[0]), unit(sets[1]), unit("6588aa")] } else { vec![unit("419abb")] };
+            for unit in units {
+                pipe.push_video(&unit, Some(frame * 3600), arrival, out);
+            }
+        }
+    }
+
+    #[test]
+    fn new_parameter_sets_begin_a_new_initialization_segment() {
+        let mut pipe = StreamPipe::new("gate".parse().unwrap(), StreamKind::Main, 200_000, None);
+        let mut out = Kept::default();
+        let described = VideoParams { codec: VideoCodec::H264, parameter_sets: Vec::new(), clock_hz: VIDEO_HZ };
+        pipe.connect(&described, None, None);
+        second(&mut pipe, SMALL, 0, &mut out);
+        second(&mut pipe, LARGE, 1, &mut out);
+        second(&mut pipe, LARGE, 2, &mut out);
+        pipe.disconnect(&mut out);
+        // A reconnection with the same settings keeps the segment.
+        pipe.connect(&described, None, Some("test".into()));
+        second(&mut pipe, LARGE, 10, &mut out);
+        pipe.disconnect(&mut out);
+        assert_eq!(out.0.iter().map(|fragment| fragment.frames).sum::<u32>(), 100);
+        let sizes: Vec<u32> = out.0.iter().map(|fragment| fragment.init.width).collect();
+        let changes = sizes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!((sizes[0], *sizes.last().unwrap(), changes), (640, 1920, 1));
+        let change = out.0.iter().position(|fragment| fragment.init.width == 1920).unwrap();
+        assert!(out.0[change].key && out.0[change - 1].gop_end);
+        let ids: std::collections::BTreeSet<_> = out.0.iter().map(|fragment| fragment.init.id).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(out.0.windows(2).all(|pair| pair[1].start >= pair[0].end() && pair[1].tfdt > pair[0].tfdt));
+        assert_eq!(out.0.iter().filter(|fragment| fragment.gap.is_some()).count(), 1);
+        assert_eq!(pipe.counts, PipeCounts { frames: 100, bytes: pipe.counts.bytes, ..PipeCounts::default() });
+    }
+}
