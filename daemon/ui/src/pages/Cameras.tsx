@@ -61,10 +61,12 @@ function Tile({ camera }: { camera: Camera }) {
               status && t('cameras.since', { time: brief(status.since, now, locale) })
             )}
           </p>
-          <p className="chips">
-            {camera.record !== 'off' && <span className="chip">{t('cameras.recording')}</span>}
-            {camera.lpr !== 'off' && <span className="chip">{t('cameras.lpr')}</span>}
-          </p>
+          {state === 'streaming' && (
+            <p className="chips">
+              {camera.record !== 'off' && <span className="chip">{t('cameras.recording')}</span>}
+              {camera.lpr !== 'off' && <span className="chip">{t('cameras.lpr')}</span>}
+            </p>
+          )}
         </div>
       </Link>
     </li>
