@@ -29,10 +29,13 @@ def is_held_out(text: str, share: float) -> bool:
 
 
 def fix_old_brazilian(text: str) -> str | None:
-    """`text` read as LLLNNNN with look-alikes swapped by position, or None when it cannot be one."""
+    """A guess read as LLLNNNN with look-alikes swapped by position, or None when it cannot be trusted to be one.
+
+    Whatever guessed these texts wrote D for the bare bar of I and 1 and Q for O: learned from, that turns 1 into 0.
+    """
     to_letter = str.maketrans("0156824", "OISGBZA")
-    to_digit = str.maketrans("OIQDSBZGA", "010058264")
-    if len(text) != 7:
+    to_digit = str.maketrans("OIQSBZGA", "01058264")
+    if len(text) != 7 or "D" in text or "Q" in text[:3]:
         return None
     fixed = text[:3].translate(to_letter) + text[3:].translate(to_digit)
     return fixed if fixed[:3].isalpha() and fixed[3:].isdigit() else None

@@ -46,6 +46,7 @@ def test_split_is_by_text_and_about_the_share():
 def test_guesses_are_fixed_by_position():
     assert fix_old_brazilian("0MB0816") == "OMB0816"
     assert fix_old_brazilian("HJC2Q63") == "HJC2063"
+    assert fix_old_brazilian("DRC7529") is None and fix_old_brazilian("ABC2D34") is None
     assert fix_old_brazilian("ABC12345") is None and fix_old_brazilian("ABCW234") is None
 
 
