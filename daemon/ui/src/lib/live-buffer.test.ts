@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { decide, isStalled } from './live-buffer';
+import { FragmentLength, decide, isStalled } from './live-buffer';
 
 const head = (current: number, buffered: [number, number][], fragment = 0.5) => ({
   current,
@@ -23,8 +23,8 @@ describe('decide', () => {
   });
 
   it('hurries a little when it fell behind and jumps when far behind', () => {
-    expect(decide(head(10, [[5, 12.5]])).rate).toBeGreaterThan(1);
-    expect(decide(head(10, [[5, 12.5]])).seekTo).toBeUndefined();
+    expect(decide(head(10, [[5, 11.7]])).rate).toBeGreaterThan(1);
+    expect(decide(head(10, [[5, 11.7]])).seekTo).toBeUndefined();
     expect(decide(head(10, [[5, 20]])).seekTo).toBeCloseTo(19.2);
   });
 
@@ -57,5 +57,16 @@ describe('isStalled', () => {
     expect(isStalled(head(10, [[5, 10]]), 6000)).toBe(true);
     expect(isStalled(head(10, [[5, 10]], 4), 6000)).toBe(false);
     expect(isStalled(head(9, [[5, 10]]), 60_000)).toBe(false);
+  });
+});
+
+describe('FragmentLength', () => {
+  it('forgets the long fragments from before anybody watched', () => {
+    const length = new FragmentLength();
+    expect(length.add(2)).toBe(2);
+    expect(length.add(0.2)).toBe(2);
+    for (let n = 0; n < 8; n += 1) length.add(0.2);
+    expect(length.add(0.2)).toBe(0.2);
+    expect(length.add(60)).toBe(4);
   });
 });

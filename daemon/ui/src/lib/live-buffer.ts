@@ -23,8 +23,8 @@ export interface Decision {
 /** Time kept behind the newest picture beyond one fragment, against network jitter. */
 const MARGIN = 0.3;
 /** Farther behind than this (plus one fragment) the player jumps instead of hurrying. */
-const JUMP = 3;
-const HURRY = 1.08;
+const JUMP = 1.5;
+const HURRY = 1.1;
 const KEEP_BEHIND = 20;
 /** Removing in larger steps keeps the source buffer from being busy all the time. */
 const REMOVE_STEP = 10;
@@ -58,4 +58,18 @@ export function isStalled(head: Playhead, sinceDataMs: number): boolean {
   const last = head.buffered.at(-1);
   const left = last ? last.end - head.current : 0;
   return left < 0.1 && sinceDataMs > 4000 + head.fragment * 2000;
+}
+
+/** Appends that are looked at for the fragment length; about two seconds of parts. */
+const RECENT_APPENDS = 8;
+
+/** The fragment length to plan with after another append: the longest of the last few, so that one pause counts. */
+export class FragmentLength {
+  private readonly recent: number[] = [];
+
+  add(seconds: number): number {
+    this.recent.push(seconds);
+    if (this.recent.length > RECENT_APPENDS) this.recent.shift();
+    return Math.min(4, Math.max(0.1, ...this.recent));
+  }
 }

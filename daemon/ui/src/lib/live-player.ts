@@ -1,6 +1,6 @@
 // Live video in a <video> element: WebSocket in, Media Source Extensions out, always near the newest picture.
 import type { CameraStateName, LiveEvent } from '../api/types';
-import { decide, isStalled, type Playhead } from './live-buffer';
+import { FragmentLength, decide, isStalled, type Playhead } from './live-buffer';
 import { keepOpen } from './socket';
 
 export type LiveState =
@@ -29,6 +29,7 @@ export class LivePlayer {
   private queue: ArrayBuffer[] = [];
   private expectInit = false;
   private fragment = 0.5;
+  private length = new FragmentLength();
   private lastData = performance.now();
   private lastEnd = 0;
   private size = { width: 0, height: 0 };
@@ -79,6 +80,7 @@ export class LivePlayer {
       this.report({ kind: 'unsupported', mime });
       return;
     }
+    this.report({ kind: 'connecting' });
     const media = new Source();
     this.media = media;
     this.url = URL.createObjectURL(media);
@@ -86,7 +88,10 @@ export class LivePlayer {
     media.addEventListener('sourceopen', () => {
       if (this.media !== media) return;
       this.buffer = media.addSourceBuffer(mime);
-      this.buffer.addEventListener('updateend', () => this.pump());
+      this.buffer.addEventListener('updateend', () => {
+        this.measure();
+        this.pump();
+      });
       this.pump();
     });
   }
@@ -96,6 +101,8 @@ export class LivePlayer {
     this.buffer = null;
     this.queue = [];
     this.lastEnd = 0;
+    this.fragment = 0.5;
+    this.length = new FragmentLength();
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = null;
     this.video.removeAttribute('src');
@@ -140,16 +147,18 @@ export class LivePlayer {
     return { current: this.video.currentTime, buffered, fragment: this.fragment };
   }
 
+  /** The step by which an append moves the end is the length of its fragment. */
+  private measure(): void {
+    const end = this.head().buffered.at(-1)?.end ?? 0;
+    if (this.lastEnd > 0 && end > this.lastEnd) this.fragment = this.length.add(end - this.lastEnd);
+    this.lastEnd = end;
+  }
+
   private tick(): void {
     const buffer = this.buffer;
     if (!buffer || this.media?.readyState !== 'open') return;
     const head = this.head();
     const end = head.buffered.at(-1)?.end ?? 0;
-    if (this.lastEnd > 0 && end > this.lastEnd) {
-      // The step by which the end grows is the fragment length; it follows slowly when parts get shorter.
-      this.fragment = Math.min(4, Math.max(end - this.lastEnd, this.fragment * 0.95, 0.1));
-    }
-    this.lastEnd = end;
     const wanted = decide(head);
     if (wanted.seekTo !== undefined) this.video.currentTime = wanted.seekTo;
     if (this.video.playbackRate !== wanted.rate) this.video.playbackRate = wanted.rate;
