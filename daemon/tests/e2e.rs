@@ -131,7 +131,9 @@ async fn each_passage_is_one_row(
         if matching.len() != 1 {
             faults.push(format!("{} has {} rows", passage.plate, matching.len()));
         }
-        matching.iter().for_each(|&i| used[i] = true);
+        for i in matching {
+            used[i] = true;
+        }
     }
     for (i, (plate, first, last)) in rows.iter().enumerate() {
         if !used[i] && *first >= from_us + SLACK_US && *last <= to_us - SLACK_US {

@@ -41,6 +41,7 @@ def figure(stages: dict, stage: str, name: str) -> float | None:
 
 def words(result: dict) -> str:
     return (
-        f"{result['cameras']} camera(s): {result['ms_per_frame_p50']} ms a frame, {result['ms_quiet_frame_p50']} ms a quiet frame, "
+        f"{result['cameras']} camera(s): {result['ms_per_frame_p50']} ms a frame, "
+        f"{result['ms_quiet_frame_p50']} ms a quiet frame, "
         f"frame to row p95 {result['frame_to_row_ms_p95']} ms, {result['passages']} passages"
     )

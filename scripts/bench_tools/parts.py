@@ -1,4 +1,4 @@
-"""What the benchmarks share: the release build, demo cameras, a box with a configuration, CPU and memory of a process."""
+"""What the benchmarks share: the release build, demo cameras, a configured box, CPU and memory of a process."""
 
 import json
 import os

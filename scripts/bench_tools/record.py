@@ -7,6 +7,7 @@ import argparse
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 from .parts import Box, build, cpu_seconds, demo_cameras, get_json, post_json, resident_bytes
 
@@ -73,8 +74,6 @@ def record_with_box(binary, cameras: dict, seconds: float) -> dict:
 
 def stored_frames(box: Box) -> int:
     """Counted in the files, not in the database."""
-    from pathlib import Path
-
     total = 0
     for path in sorted(Path(box.folder.name, "data", "recordings").rglob("*.mp4")):
         command = ["ffprobe", "-v", "error", "-select_streams", "v", "-count_packets", "-show_entries"]
@@ -111,7 +110,8 @@ def record_with_ffmpeg(cameras: dict, seconds: float) -> dict:
 
 def words(result: dict) -> str:
     return (
-        f"{result['cameras']} cameras: {result['cpu_pct_per_camera']} % of a core and {result['rss_mb_per_camera']} MB each; "
+        f"{result['cameras']} cameras: {result['cpu_pct_per_camera']} % of a core and "
+        f"{result['rss_mb_per_camera']} MB each; "
         f"ffmpeg -c copy {result['ffmpeg_cpu_pct_per_camera']} % and {result['ffmpeg_rss_mb_per_camera']} MB "
         f"(ratio {result['cpu_ratio']}); {result['frames_stored']} of {result['frames_sent']} frames stored"
     )

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from .parts import Box, build, demo_cameras
+from .parts import Box, build, demo_cameras, get_text
 
 LIMIT_S = 60.0
 
@@ -31,20 +31,18 @@ def run(args: argparse.Namespace) -> dict:
             box.stop()
         finally:
             box.clean()
-    rounded = [value and round(value) for value in (first_ms, all_ms, page_ms)]
-    return {"cameras": args.cameras, "first_fragment_ms": rounded[0], "all_recording_ms": rounded[1], "page_ms": rounded[2]}
+    times = {"first_fragment_ms": first_ms, "all_recording_ms": all_ms, "page_ms": page_ms}
+    return {"cameras": args.cameras} | {name: value and round(value) for name, value in times.items()}
 
 
 def recorded_cameras(box: Box) -> int:
     """Cameras of which at least one fragment is on disk and in the database."""
-    from .parts import get_text
-
     lines = get_text(f"{box.page}/metrics").splitlines()
     return sum(1 for line in lines if line.startswith("gtv_fragments_total{"))
 
 
 def words(result: dict) -> str:
     return (
-        f"first fragment {result['first_fragment_ms']} ms after the start, all {result['cameras']} cameras recorded after "
-        f"{result['all_recording_ms']} ms, page after {result['page_ms']} ms"
+        f"first fragment {result['first_fragment_ms']} ms after the start, all {result['cameras']} cameras recorded "
+        f"after {result['all_recording_ms']} ms, page after {result['page_ms']} ms"
     )

@@ -33,10 +33,12 @@ pub struct Subscription {
     pub next: broadcast::Receiver<Arc<Fragment>>,
 }
 
+type Channels = HashMap<(CameraId, StreamKind), Arc<Channel>>;
+
 /// All live streams of the box. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    channels: Arc<Mutex<HashMap<(CameraId, StreamKind), Arc<Channel>>>>,
+    channels: Arc<Mutex<Channels>>,
     max_viewers: usize,
 }
 

@@ -233,7 +233,10 @@ mod tests {
                 assert_eq!(rgb.data.len(), (to_width * to_height * 3) as usize);
                 if width > 16 {
                     let middle = rgb.pixel(to_width / 2, to_height - 1);
-                    assert!(middle[0].abs_diff(200) < 9 && middle[2].abs_diff(50) < 9, "{width} to {to_width}: {middle:?}");
+                    assert!(
+                        middle[0].abs_diff(200) < 9 && middle[2].abs_diff(50) < 9,
+                        "{width} to {to_width}: {middle:?}"
+                    );
                 }
                 assert_eq!(to_luma(&yuv, to_width, to_height).unwrap().len(), (to_width * to_height) as usize);
             }
