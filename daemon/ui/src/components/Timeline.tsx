@@ -2,7 +2,7 @@
 import { useRef, type KeyboardEvent, type PointerEvent } from 'react';
 
 import { useI18n } from '../i18n';
-import { clock } from '../lib/time';
+import { clock, hourAndMinute } from '../lib/time';
 import { position, ticks, timeAt, visible, type Span, type Window } from '../lib/timeline';
 
 const SECOND = 1_000_000;
@@ -44,7 +44,6 @@ export function Timeline({
   const percent = (time: number): string => `${position(time, window) * 100}%`;
   // A label at the very edge would be cut off.
   const inside = (time: number): boolean => position(time, window) > 0.03 && position(time, window) < 0.97;
-  const short = (time: number): string => new Date(time / 1000).toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit' });
   return (
     <div className="timeline">
       <div
@@ -78,7 +77,7 @@ export function Timeline({
       <div className="ticks" aria-hidden="true">
         {ticks(window, 8).filter(inside).map((tick) => (
           <span key={tick} style={{ left: percent(tick) }}>
-            {short(tick)}
+            {hourAndMinute(tick, locale)}
           </span>
         ))}
       </div>

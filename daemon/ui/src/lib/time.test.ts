@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { bits, bytes, dayBounds, dayValue, duration, roughly, DAY_US } from './time';
+import { bits, bytes, clock, dayBounds, dayValue, duration, percent, roughly, DAY_US } from './time';
 
 describe('days', () => {
   it('run from midnight to midnight and come back as they were typed', () => {
@@ -18,6 +18,14 @@ describe('days', () => {
   });
 });
 
+describe('clocks', () => {
+  it('have 24 hours in every language', () => {
+    const evening = new Date(2026, 10, 22, 19, 5, 9).getTime() * 1000;
+    expect(clock(evening, 'en-US')).toBe('19:05:09');
+    expect(clock(evening, 'pt-BR')).toBe('19:05:09');
+  });
+});
+
 describe('figures', () => {
   it('durations', () => {
     expect([0, 59.9, 61, 3723, -5].map(duration)).toEqual(['0:00', '0:59', '1:01', '1:02:03', '0:00']);
@@ -30,5 +38,9 @@ describe('figures', () => {
     expect(bytes(1536 * 1024 * 1024, 'pt-BR')).toBe('1,5 GiB');
     expect(bits(4_200_000, 'pt-BR')).toBe('4,2 Mb/s');
     expect(bits(64_000, 'en')).toBe('64 kb/s');
+  });
+
+  it('small chances are not shown as none', () => {
+    expect([0, 0.0004, 0.021, 1].map((p) => percent(p, 'en'))).toEqual(['0%', '< 0.1%', '2.1%', '100%']);
   });
 });

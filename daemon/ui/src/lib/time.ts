@@ -10,8 +10,13 @@ export function fromDate(date: Date): number {
   return date.getTime() * 1000;
 }
 
+// Recordings are searched by the 24-hour clock, whatever the language.
 export function clock(us: number, locale: string): string {
-  return toDate(us).toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  return toDate(us).toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+}
+
+export function hourAndMinute(us: number, locale: string): string {
+  return toDate(us).toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 }
 
 export function dayAndClock(us: number, locale: string): string {
@@ -22,6 +27,7 @@ export function dayAndClock(us: number, locale: string): string {
     hour: '2-digit',
     minute: '2-digit',
     second: '2-digit',
+    hourCycle: 'h23',
   });
 }
 
@@ -81,4 +87,11 @@ export function bits(value: number, locale: string): string {
   return value >= 1e6
     ? `${(value / 1e6).toLocaleString(locale, { maximumFractionDigits: 1 })} Mb/s`
     : `${Math.round(value / 1e3).toLocaleString(locale)} kb/s`;
+}
+
+/** A probability; small ones as `< 0.1%` instead of a nought that is none. */
+export function percent(p: number, locale: string): string {
+  const small = 0.001;
+  const shown = Math.max(p, small).toLocaleString(locale, { style: 'percent', maximumFractionDigits: 1 });
+  return p > 0 && p < small ? `< ${shown}` : p === 0 ? (0).toLocaleString(locale, { style: 'percent' }) : shown;
 }

@@ -7,7 +7,7 @@ import { BackIcon } from '../components/icons';
 import { PageHead } from '../components/Shell';
 import { isKey, useI18n } from '../i18n';
 import { keepOpen } from '../lib/socket';
-import { clock, dayAndClock } from '../lib/time';
+import { clock, dayAndClock, percent } from '../lib/time';
 import { useData } from '../lib/use-data';
 
 export function PlateDetail({ id }: { id: string }) {
@@ -69,7 +69,7 @@ export function PlateDetail({ id }: { id: string }) {
                         <span className="plate-text" translate="no">
                           {other.text}
                         </span>
-                        <span className="meta">{other.p.toLocaleString(locale, { style: 'percent', maximumFractionDigits: 1 })}</span>
+                        <span className="meta">{percent(other.p, locale)}</span>
                       </li>
                     ))}
                   </ul>
