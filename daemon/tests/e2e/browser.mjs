@@ -75,7 +75,7 @@ try {
   await page.getByRole('button', { name: 'Add camera' }).click();
 
   // Live.
-  await page.waitForURL(/\/cameras\/[a-z0-9-]+$/);
+  await page.waitForURL(/\/cameras\/(?!add$)[a-z0-9-]+$/);
   seen.camera = new URL(page.url()).pathname.split('/').pop();
   seen.live = await plays('.video video');
   seen.added_at_ms = Date.now();
