@@ -1,5 +1,6 @@
 """Exports a detector: `python -m lpr_train.detector_export --checkpoint OUT/last.pt --to weights/detector.onnx`.
 
+Several checkpoints of one run are averaged, which evens out what the last stage gained here and lost there.
 Checks the exported graph against PyTorch at two input sizes and writes the file's SHA-256 into the manifest.
 """
 
@@ -19,9 +20,15 @@ OPSET = 17
 TOLERANCE_PX = 0.05
 
 
-def load_net(checkpoint: Path) -> Detector:
+def load_net(checkpoints: list[Path]) -> Detector:
+    """The mean of the checkpoints' averaged weights."""
+    states = [torch.load(path, map_location="cpu")["average"] for path in checkpoints]
+    mean = {
+        name: sum(state[name] for state in states) / len(states) if value.dtype.is_floating_point else value
+        for name, value in states[-1].items()
+    }
     net = Detector()
-    net.load_state_dict(torch.load(checkpoint, map_location="cpu")["average"])
+    net.load_state_dict(mean)
     return net.eval()
 
 
@@ -51,7 +58,7 @@ def export(net: Detector, to: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, nargs="+")
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, help="manifest.toml to write the new hash to")
     args = parser.parse_args()

@@ -1,7 +1,8 @@
 """A half-trained detector improves its data: `python -m lpr_train.detector_mine --model M.onnx --cache OUT/cache`.
 
-Writes `relabel.jsonl` (corners for plates of which only a box was drawn, where the detector and the box agree) and
-`weights.jsonl` (where it saw plates that are none: shown more often). Training picks both up on resuming.
+Writes `weights.jsonl`: where it saw plates that are none, to be shown more often; with `--corners` `relabel.jsonl` too:
+corners for plates of which only a box was drawn, where it agrees with the box. That helps an early detector to tilt,
+but confirms a late one in its habits (holders taken for the plate's edge). Training picks both up on resuming.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, default=Path(__file__).resolve().parent.parent / "manifest.toml")
     parser.add_argument("--negatives", default="negatives", help="the source without any plate")
+    parser.add_argument("--corners", action="store_true", help="also let it correct the corners of drawn boxes")
     args = parser.parse_args()
     detector = PlateDetector(session(args.model), tomllib.loads(args.manifest.read_text())["detector"])
     for old in ("relabel.jsonl", "weights.jsonl"):
@@ -52,6 +54,8 @@ def main() -> None:
             spots = [[*map(float, c.quad.mean(0)), float(np.ptp(c.quad[:, 0]))] for c in false[:SPOTS_PER_SCENE]]
             weight = 1.0 + HARD_WEIGHT * false[0].score if bare else 1.0
             weights.append({"file": scene.file, "weight": weight, "spots": spots})
+        if not args.corners:
+            continue
         for number, plate in enumerate(scene.plates):
             box = np.concatenate([plate.quad.min(0), plate.quad.max(0)])
             if plate.exact and not np.allclose(plate.quad[0], box[:2]):
@@ -60,9 +64,10 @@ def main() -> None:
             seen = detector.look_again(image, Candidate(1.0, 0.0, plate.quad))
             if seen is not None and seen.score > AGREE_SCORE and iou(seen.box, box) > AGREE_IOU:
                 relabel.append({"file": scene.file, "plate": number, "quad": seen.quad.tolist()})
-    (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
+    if args.corners:
+        (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
     (args.cache / "weights.jsonl").write_text("".join(json.dumps(r) + "\n" for r in weights))
-    print(f"corners for {len(relabel)} of {boxes} boxes, {len(weights)} scenes with spots that look like plates")
+    print(f"{len(weights)} scenes with spots that look like plates, corners for {len(relabel)} of {boxes} boxes")
 
 
 if __name__ == "__main__":

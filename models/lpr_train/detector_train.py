@@ -10,6 +10,7 @@ import argparse
 import copy
 import math
 import random
+import shutil
 import time
 import tomllib
 from pathlib import Path
@@ -174,6 +175,8 @@ def main() -> None:
         if seen >= train["images"]:
             break
     checkpoint()
+    # A finished stage stays, for averaging with the next one (detector_export).
+    shutil.copyfile(last, args.out / f"stage-{seen}.pt")
 
 
 if __name__ == "__main__":
