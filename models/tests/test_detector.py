@@ -18,6 +18,9 @@ from lpr_train.manifest import update_hash
 from lpr_train.pipeline import Candidate, PlateDetector, suppress
 from lpr_train.rectify import HEIGHT, WIDTH, rectify
 
+# Tiny tensors: threads only wait for each other on a busy machine.
+torch.set_num_threads(1)
+
 SPEC = {
     "width": 640,
     "height": 384,
