@@ -1,5 +1,6 @@
 //! The detector: a look at the whole picture, then a closer look at each candidate at full resolution.
 
+use super::clutter::Clutter;
 use super::decode::{decode, suppress};
 use super::error::{ContractMismatch, LprError};
 use super::manifest::{DetectorContract, DetectorSpec, Manifest, SecondLook};
@@ -15,6 +16,9 @@ const GRAY: u8 = 114;
 
 /// Windows looked at in one run of the model.
 const BATCH: usize = 4;
+
+/// Candidates of one frame of a camera that are looked at again; the next frame is a tenth of a second away.
+const WATCH_LOOKS: usize = 4;
 
 pub struct Detector {
     model: Model,
@@ -55,51 +59,89 @@ impl Detector {
 
     /// Plates in a picture, best first, in its pixels.
     pub fn detect(&mut self, picture: &dyn Picture, stats: &Stats) -> Result<Vec<Observation>, LprError> {
+        let candidates = self.candidates(picture, stats)?;
+        let Some(second) = self.second else { return Ok(candidates) };
+        let found = self.look_again(picture, &candidates, &second, stats)?;
+        Ok(self.plates(found.into_iter().flatten().collect()))
+    }
+
+    /// As [`Self::detect`] in a frame of a camera: only the best few candidates that are not known for clutter get a
+    /// second look.
+    pub fn watch(
+        &mut self,
+        picture: &dyn Picture,
+        clutter: &mut Clutter,
+        time_us: i64,
+        stats: &Stats,
+    ) -> Result<Vec<Observation>, LprError> {
+        let mut candidates = self.candidates(picture, stats)?;
+        let Some(second) = self.second else { return Ok(candidates) };
+        clutter.forget(time_us);
+        candidates.retain(|c| !clutter.is_known(c));
+        candidates.truncate(WATCH_LOOKS);
+        let found = self.look_again(picture, &candidates, &second, stats)?;
+        for (candidate, found) in candidates.iter().zip(&found) {
+            if found.is_none_or(|o| o.score < self.spec.threshold) {
+                clutter.reject(candidate, time_us);
+            }
+        }
+        Ok(self.plates(found.into_iter().flatten().collect()))
+    }
+
+    /// The first look; without a second one these are the plates.
+    fn candidates(&mut self, picture: &dyn Picture, stats: &Stats) -> Result<Vec<Observation>, LprError> {
         let (width, height) = (picture.width(), picture.height());
         let whole = match (self.fixed, self.spec.contract) {
             (Some(input), DetectorContract::GtvQuad) => Window::fit(width, height, input, false),
             (Some(input), _) => Window::fit(width, height, input, true),
             (None, _) => Window::whole(width, height, &self.spec),
         };
-        let least = match self.second {
-            Some(_) => self.spec.first_threshold.unwrap_or(self.spec.threshold),
-            None => self.spec.threshold,
-        };
-        let mut first =
+        let least = self.least();
+        let mut found =
             suppress(self.look(picture, &[whole], least, stats)?.remove(0), self.spec.nms_iou, self.spec.nms_most);
-        first.truncate(self.spec.max_candidates);
-        let Some(second) = self.second else { return Ok(first) };
-        let mut found = self.look_again(picture, &first, &second, least, stats)?;
-        found = suppress(found, self.spec.nms_iou, self.spec.nms_most);
-        found.retain(|o| o.score >= self.spec.threshold);
+        found.truncate(self.spec.max_candidates);
         Ok(found)
     }
 
+    fn least(&self) -> f32 {
+        match self.second {
+            Some(_) => self.spec.first_threshold.unwrap_or(self.spec.threshold),
+            None => self.spec.threshold,
+        }
+    }
+
+    /// What a second look made of each candidate; `None` where it saw no plate there.
     fn look_again(
         &mut self,
         picture: &dyn Picture,
-        first: &[Observation],
+        candidates: &[Observation],
         second: &SecondLook,
-        least: f32,
         stats: &Stats,
-    ) -> Result<Vec<Observation>, LprError> {
-        let (width, height) = (picture.width(), picture.height());
-        let (candidates, windows): (Vec<_>, Vec<_>) = first
+    ) -> Result<Vec<Option<Observation>>, LprError> {
+        let (width, height, least) = (picture.width(), picture.height(), self.least());
+        let mut found = vec![None; candidates.len()];
+        let (places, windows): (Vec<_>, Vec<_>) = candidates
             .iter()
             .map(|o| o.quad.bounds())
-            .filter_map(|bounds| Some((bounds, Window::around(&bounds, second, width, height)?)))
+            .enumerate()
+            .filter_map(|(i, bounds)| Some(((i, bounds), Window::around(&bounds, second, width, height)?)))
             .unzip();
-        let mut found = Vec::with_capacity(windows.len());
         let batch = if self.batches { BATCH } else { 1 };
-        for (candidates, windows) in candidates.chunks(batch).zip(windows.chunks(batch)) {
+        for (places, windows) in places.chunks(batch).zip(windows.chunks(batch)) {
             let looks = self.look(picture, windows, least, stats)?;
-            for (candidate, look) in candidates.iter().zip(looks) {
+            for ((i, bounds), look) in places.iter().zip(looks) {
                 // `suppress` sorts by score: the first that overlaps is the best.
                 let near = suppress(look, self.spec.nms_iou, self.spec.nms_most);
-                found.extend(near.into_iter().find(|o| o.quad.bounds().iou(candidate) >= second.iou));
+                found[*i] = near.into_iter().find(|o| o.quad.bounds().iou(bounds) >= second.iou);
             }
         }
         Ok(found)
+    }
+
+    fn plates(&self, found: Vec<Observation>) -> Vec<Observation> {
+        let mut plates = suppress(found, self.spec.nms_iou, self.spec.nms_most);
+        plates.retain(|o| o.score >= self.spec.threshold);
+        plates
     }
 
     /// One run over windows with the same input size; per window what was found there, in pixels of the picture.

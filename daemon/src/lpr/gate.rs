@@ -15,6 +15,13 @@ const LEAST_CHANGE: f32 = 3.5;
 /// all blocks alike.
 const OVER_MEDIAN: f32 = 3.0;
 
+/// Few blocks that move most of the time at one place (the clock that cameras write into the picture, a flag, a
+/// bush) are restless and do not count; a vehicle with a readable plate covers more blocks than [`SMALL`].
+const SMALL: usize = 3;
+const RESTLESS: f32 = 0.5;
+/// Time over which that is learned.
+const RESTLESS_US: f32 = 10_000_000.0;
+
 /// Time the background takes to forget: a parked vehicle fades into it, a walking pace does not.
 const BACKGROUND_US: f32 = 1_500_000.0;
 
@@ -46,6 +53,8 @@ pub enum Verdict {
 pub struct Gate {
     settings: Settings,
     background: Vec<f32>,
+    /// Share of time in which each block moved.
+    restless: [f32; ROWS * COLUMNS],
     seen_us: i64,
     moved_us: i64,
     looked_us: i64,
@@ -53,7 +62,14 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(settings: Settings) -> Self {
-        Self { settings, background: Vec::new(), seen_us: 0, moved_us: 0, looked_us: 0 }
+        Self {
+            settings,
+            background: Vec::new(),
+            restless: [0.0; ROWS * COLUMNS],
+            seen_us: 0,
+            moved_us: 0,
+            looked_us: 0,
+        }
     }
 
     /// Judges one frame. `luma` is [`WIDTH`] x [`HEIGHT`] without padding; any other size counts as motion, because
@@ -108,11 +124,47 @@ impl Gate {
             *change /= area;
         }
         let threshold = LEAST_CHANGE.max(OVER_MEDIAN * median(&changes));
-        let share = 1.0 - (-((time_us - self.seen_us).max(0) as f32) / BACKGROUND_US).exp();
+        let elapsed_us = (time_us - self.seen_us).max(0) as f32;
+        let share = 1.0 - (-elapsed_us / BACKGROUND_US).exp();
         for (old, new) in self.background.iter_mut().zip(luma) {
             *old += share * (f32::from(*new) - *old);
         }
-        changes.iter().any(|c| *c > threshold)
+        let moving = changes.map(|c| c > threshold);
+        let moved = self.counts(&moving);
+        let share = 1.0 - (-elapsed_us / RESTLESS_US).exp();
+        for (restless, moving) in self.restless.iter_mut().zip(moving) {
+            *restless += share * (f32::from(u8::from(moving)) - *restless);
+        }
+        moved
+    }
+
+    /// Whether any group of touching blocks is more than small and restless.
+    fn counts(&self, moving: &[bool; ROWS * COLUMNS]) -> bool {
+        let mut left = *moving;
+        let mut group = Vec::new();
+        for start in 0..left.len() {
+            if !std::mem::take(&mut left[start]) {
+                continue;
+            }
+            group.clear();
+            group.push(start);
+            let mut next = 0;
+            while let Some(block) = group.get(next).copied() {
+                next += 1;
+                let (x, y) = (block % COLUMNS, block / COLUMNS);
+                for ny in y.saturating_sub(1)..(y + 2).min(ROWS) {
+                    for nx in x.saturating_sub(1)..(x + 2).min(COLUMNS) {
+                        if std::mem::take(&mut left[ny * COLUMNS + nx]) {
+                            group.push(ny * COLUMNS + nx);
+                        }
+                    }
+                }
+            }
+            if group.len() > SMALL || group.iter().any(|block| self.restless[*block] < RESTLESS) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -167,6 +219,23 @@ mod tests {
         assert_eq!(seen[30], Verdict::Look);
         assert_eq!(seen[120], Verdict::Quiet);
         assert_eq!(seen[130..].iter().filter(|v| **v == Verdict::Patrol).count(), 2, "once every 10 s");
+    }
+
+    #[test]
+    fn a_clock_in_the_picture_becomes_quiet_and_a_vehicle_beside_it_counts() {
+        let ticking = |i: u32| {
+            let mut luma = frame(i, 3, 0, (200..210).contains(&i).then(|| (i as usize - 200) * 12));
+            for y in 4..8 {
+                for x in 140..145 {
+                    luma[y * WIDTH + x] = if (i / 10).is_multiple_of(2) { 240 } else { 20 };
+                }
+            }
+            luma
+        };
+        let seen = verdicts((0..260).map(ticking));
+        assert_eq!(seen[20], Verdict::Look, "not known yet");
+        assert!(seen[150..200].iter().all(|v| *v != Verdict::Look), "{:?}", &seen[150..200]);
+        assert_eq!(seen[201], Verdict::Look);
     }
 
     #[test]

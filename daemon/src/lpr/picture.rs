@@ -103,7 +103,7 @@ impl<'a> From<&'a RgbImage> for RgbView<'a> {
 }
 
 /// Crops are asked for in steps of this many pixels: every size needs a converter of its own, and those are kept.
-const STEP: usize = 32;
+const STEP: usize = 64;
 
 impl Picture for DecodedFrame {
     fn width(&self) -> usize {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::clutter::Clutter;
 use super::error::LprError;
 use super::gate::{self, Gate, Verdict};
 use super::models::Pool;
@@ -36,6 +37,7 @@ pub struct Watch {
     slot: Arc<FrameSlot>,
     shared: Arc<Shared>,
     gate: Gate,
+    clutter: Clutter,
     passages: Passages<Arc<DecodedFrame>>,
     /// Time of the last frame, and when it was here.
     last: Option<(i64, Instant)>,
@@ -44,7 +46,15 @@ pub struct Watch {
 impl Watch {
     pub fn new(camera: CameraId, slot: Arc<FrameSlot>, shared: Arc<Shared>) -> Self {
         let passages = Passages::new(Settings::new(shared.config.min_confidence));
-        Self { camera, slot, shared, gate: Gate::new(gate::Settings::default()), passages, last: None }
+        Self {
+            camera,
+            slot,
+            shared,
+            gate: Gate::new(gate::Settings::default()),
+            clutter: Clutter::default(),
+            passages,
+            last: None,
+        }
     }
 
     /// Runs on a thread of its own until cancelled; open passages are told then. An error is a model that fails.
@@ -88,7 +98,7 @@ impl Watch {
         let waited = began.elapsed();
         let stats = &self.shared.stats;
         let size = (frame.width as f32, frame.height as f32);
-        let found = models.detector.detect(&*frame, stats)?;
+        let found = models.detector.watch(&*frame, &mut self.clutter, time_us, stats)?;
         let ids = self.passages.observe(time_us, size, &found);
         let (ids, quads): (Vec<_>, Vec<_>) = ids
             .into_iter()
