@@ -31,7 +31,7 @@ const SLACK_US: i64 = 1_500_000;
 async fn a_camera_all_the_way_to_the_centre() {
     let postgres = Postgres::start_new();
     let garage = Garage::start_new("");
-    let center = Center::start_new(&postgres, &garage);
+    let center = Center::start_vending(&postgres, &garage);
     let demo = Demo::street(&[]);
     let mut edge = Edge::new(&format!("[sync]\nurl = \"{}\"\n", center.url()));
     edge.start();

