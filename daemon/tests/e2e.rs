@@ -188,11 +188,17 @@ fn bucket(garage: &Garage, name: &str) -> AmazonS3 {
         .unwrap()
 }
 
+/// Every frame is decoded; ffprobe tells of each that cannot be.
 fn plays_without_errors(path: &Path) {
-    let output =
-        Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(path).args(["-f", "null", "-"]).output().unwrap();
+    let entries = ["-v", "error", "-select_streams", "v", "-count_frames", "-show_entries", "stream=nb_read_frames"];
+    let output = Command::new("ffprobe").args(entries).args(["-of", "csv=p=0"]).arg(path).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && errors.trim().is_empty(), "{}: {errors}", path.display());
+    let frames: u32 = String::from_utf8_lossy(&output.stdout).trim().trim_end_matches(',').parse().unwrap_or(0);
+    assert!(
+        output.status.success() && errors.trim().is_empty() && frames > 0,
+        "{}: {frames} frames; {errors}",
+        path.display()
+    );
 }
 
 async fn chain_is_gapless(database: &tokio_postgres::Client) {
