@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::pipelines::BoxPipelines;
 use crate::alerts::{self, CameraHealth};
@@ -46,6 +46,8 @@ pub fn main(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitCo
 }
 
 async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitCode> {
+    // First of all: a stop that comes while the box starts is an ordered stop too.
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let started = Instant::now();
     let started_at = UtcMicros::now();
     let Loaded { file, config, .. } = loaded;
@@ -118,7 +120,7 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
     health.start(&front_tasks);
     start_watchdog(health, &front_tasks);
     start_reload(path, supervisor.clone(), &front_tasks)?;
-    let reason = wait_for_end(args.seconds, &root).await?;
+    let reason = wait_for_end(args.seconds, terminate, interrupt, &root).await;
     tracing::info!(reason = reason.text(), "stopping");
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
 
@@ -156,9 +158,7 @@ impl End {
 }
 
 /// The first SIGTERM or SIGINT drains; the second kills.
-async fn wait_for_end(seconds: Option<u64>, tasks: &Tasks) -> anyhow::Result<End> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn wait_for_end(seconds: Option<u64>, mut terminate: Signal, mut interrupt: Signal, tasks: &Tasks) -> End {
     let timer = async {
         match seconds {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -179,7 +179,7 @@ async fn wait_for_end(seconds: Option<u64>, tasks: &Tasks) -> anyhow::Result<End
         tracing::warn!("second signal: ending at once");
         std::process::exit(1);
     });
-    Ok(end)
+    end
 }
 
 /// On the console only, never in the log: whoever reads it stands at the box (T1).

@@ -122,10 +122,10 @@ fn parse_table<T: DeserializeOwned>(mut table: Table) -> Result<(T, Vec<Problem>
     }
 }
 
-/// `camera.0.name` as `camera[0].name`, the way the other messages have it.
+/// `camera.?.0.name` (`?` is an optional section) as `camera[0].name`, the way the other messages have it.
 fn index_in_brackets(path: &str) -> String {
     let mut shown = String::new();
-    for part in path.split('.') {
+    for part in path.split('.').filter(|part| *part != "?") {
         if part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty() {
             shown.extend(["[", part, "]"]);
         } else {

@@ -33,6 +33,6 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: Format::Auto }
+        Self { filter: "info,ort=warn".to_owned(), format: Format::Auto }
     }
 }

@@ -1,0 +1,103 @@
+//! Fleet management against a real broker: birth, health, last will, and a desired configuration that is applied,
+//! refused with its reasons, and reported.
+
+#[path = "../../central/tests/support/mod.rs"]
+mod servers;
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use serde_json::{Value, json};
+use servers::Mosquitto;
+use support::edge::Edge;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The fleet's side of the broker: remembers the newest message of each topic.
+struct Fleet {
+    client: AsyncClient,
+    events: EventLoop,
+    newest: BTreeMap<String, Value>,
+}
+
+impl Fleet {
+    async fn connect(port: u16) -> Self {
+        let (client, events) = AsyncClient::new(MqttOptions::new("fleet", "127.0.0.1", port), 16);
+        client.subscribe("gtv/boxes/+/+", QoS::AtLeastOnce).await.unwrap();
+        Self { client, events, newest: BTreeMap::new() }
+    }
+
+    /// Waits for a message on `.../<name>` that satisfies `wanted`.
+    async fn wait(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let waiting = async {
+            loop {
+                if let Event::Incoming(Packet::Publish(message)) = self.events.poll().await.unwrap() {
+                    let topic = String::from_utf8(message.topic.to_vec()).unwrap();
+                    let body: Value = serde_json::from_slice(&message.payload).unwrap();
+                    self.newest.insert(topic.clone(), body.clone());
+                    if topic.ends_with(&format!("/{name}")) && wanted(&body) {
+                        return body;
+                    }
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, waiting).await.ok();
+        found.unwrap_or_else(|| panic!("no such message on {name}; newest: {:?}", self.newest))
+    }
+
+    fn box_topic(&self, name: &str) -> String {
+        let topic = self.newest.keys().next().expect("the box has spoken");
+        format!("{}/{name}", topic.rsplit_once('/').unwrap().0)
+    }
+
+    async fn desire(&mut self, desired: &Value) {
+        let topic = self.box_topic("desired");
+        self.client.publish(topic, QoS::AtLeastOnce, true, desired.to_string()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_box_is_managed_over_mqtt() {
+    let broker = Mosquitto::start_new();
+    let mut fleet = Fleet::connect(broker.port()).await;
+    let mut edge = Edge::new(&format!("[mqtt]\nurl = \"{}\"\nhealth_interval = \"1s\"\n", broker.url()));
+    edge.start();
+    let born = fleet.wait("state", |state| state["online"] == true).await;
+    assert_eq!(born["version"], env!("CARGO_PKG_VERSION"));
+    let health = fleet.wait("health", |_| true).await;
+    assert!(health["uptime_s"].is_u64() && health["cameras"].is_object(), "{health}");
+
+    // Everything that is wrong is named at once, and nothing is applied.
+    let bad =
+        json!({ "version": 1, "config": { "record": { "segment": "1h", "colour": 3 }, "camera": [{ "id": "X" }] } });
+    fleet.desire(&bad).await;
+    let report = fleet.wait("reported", |report| report["version"] == 1).await;
+    assert_eq!(report["outcome"], "refused");
+    let mut keys: Vec<&str> =
+        report["problems"].as_array().unwrap().iter().map(|p| p["key"].as_str().unwrap()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["camera[0].id", "record.colour"]);
+
+    // A camera that is desired runs; its health says that it cannot be reached, and what to do.
+    let camera = json!({ "id": "gate", "name": "Gate", "main_url": "rtsp://127.0.0.1:9/main", "lpr": "off" });
+    fleet.desire(&json!({ "version": 2, "config": { "camera": [camera] } })).await;
+    let report = fleet.wait("reported", |report| report["version"] == 2).await;
+    assert_eq!(report["outcome"], "applied", "{report}");
+    let health = fleet.wait("health", |health| health["cameras"]["gate"]["state"] == "unreachable").await;
+    assert!(!health["cameras"]["gate"]["reason"].as_str().unwrap().is_empty());
+
+    // It is still there after a kill, which the broker tells of by the last will.
+    edge.kill();
+    fleet.wait("state", |state| state["online"] == false).await;
+    edge.start();
+    fleet.wait("state", |state| state["online"] == true).await;
+    fleet.wait("health", |health| health["cameras"]["gate"].is_object()).await;
+
+    assert!(edge.stop(Duration::from_secs(30)), "{}", edge.log());
+    let last = fleet.wait("state", |state| state["online"] == false).await;
+    assert_eq!(last["reason"], "stopped");
+}
