@@ -215,7 +215,11 @@ fn start_announcing(sync: sync::SyncHandle, supervisor: SupervisorHandle, tasks:
                 sync.announce_cameras(&cameras).await?;
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    changed = config.changed() => changed?,
+                    // The supervisor ends before delivery does: then there is nothing left to announce.
+                    changed = config.changed() => if changed.is_err() {
+                        stop.cancelled().await;
+                        return Ok(());
+                    },
                 }
             }
         }
