@@ -38,11 +38,22 @@ class Canvas:
         cv2.polylines(self.image, [np.round(points).astype(np.int32)], True, color, width, cv2.LINE_AA, 4)
 
     def glyph(
-        self, face: str, char: str, stroke: int, x: float, y: float, width: float, height: float, color: RGB
+        self,
+        face: str,
+        char: str,
+        stroke: int,
+        box: tuple[float, float, float, float],
+        color: RGB,
+        roundness: int = 100,
+        embossed: bool = True,
     ) -> None:
-        """One embossed glyph: a soft dark edge below right and a bright one above left when pixels are fine enough."""
-        mask = self._mask(face, char, stroke, width, height)
-        if self.scale >= 2:
+        """One glyph in `box` = x, y, width, height.
+
+        Embossed, it has a dark edge below right and a bright one above left where pixels are fine enough.
+        """
+        x, y, width, height = box
+        mask = self._mask(face, char, stroke, width, height, roundness)
+        if self.scale >= 2 and embossed:
             for offset, edge in ((0.8, 0), (-0.6, 255)):
                 self._blend(mask, x + offset, y + offset, (edge, edge, edge), 0.28)
         self._blend(mask, x, y, color, 1.0)
@@ -68,9 +79,9 @@ class Canvas:
         cv2.fillPoly(mask, [points], 255)
         return cv2.resize(mask, self.size, interpolation=cv2.INTER_AREA)
 
-    def _mask(self, face: str, char: str, stroke: int, width: float, height: float) -> np.ndarray:
+    def _mask(self, face: str, char: str, stroke: int, width: float, height: float, roundness: int = 100) -> np.ndarray:
         size = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
-        return cv2.resize(glyph_mask(face, char, stroke), size, interpolation=cv2.INTER_AREA)
+        return cv2.resize(glyph_mask(face, char, stroke, roundness), size, interpolation=cv2.INTER_AREA)
 
     def _blend(self, mask: np.ndarray, x: float, y: float, color: RGB, opacity: float) -> None:
         left, top = round(x * self.scale), round(y * self.scale)

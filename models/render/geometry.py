@@ -1,12 +1,10 @@
-"""Sizes, rows, colors and text patterns of the plate layouts, in millimeters.
+"""Sizes, rows, colors and categories of the plate layouts, in millimeters.
 
-Sources: CONTRAN resolutions 231/2007 and 309/2009 (old Brazilian plates), CONTRAN 969/2022 and MERCOSUR GMC 33/14
-(Mercosul), common European 520x110 and 280x200 plates, AAMVA's 12x6 inch plate.
+Sources: CONTRAN resolutions 231/2007, 309/2009 and 372/2011 (old Brazilian plates), CONTRAN 969/2022 and MERCOSUR GMC
+33/14 (Mercosul), common European 520x110 and 280x200 plates, AAMVA's 12x6 inch plate.
 """
 
 from dataclasses import dataclass
-
-import numpy as np
 
 RGB = tuple[int, int, int]
 
@@ -40,9 +38,29 @@ class Color:
     text: RGB
 
 
+@dataclass(frozen=True)
+class Design:
+    """What one plate is going to look like, before anything is drawn.
+
+    `lines` hold the characters and the marks between groups, one a row. `loose` (0..1) is how far width and spacing
+    stray from the regulation. `series` is a country's code or a family of states, `emblem` what `|` shows.
+    """
+
+    blank: Blank
+    lines: tuple[str, ...]
+    loose: float = 1.0
+    series: str = ""
+    emblem: str = "seals"
+    strip: str = ""
+
+
 BLANKS: dict[str, tuple[Blank, ...]] = {
     "br-old": (Blank(400, 130, (Row(48, 64, 16.5, 6.5),), "old", 12, 388),),
-    "br-old-moto": (Blank(200, 170, (Row(37, 54, 15.5, 6), Row(102, 54, 15.5, 6)), "old", 10, 190),),
+    # Motorcycles got the larger plate in 2012; the older one keeps its place on older motorcycles.
+    "br-old-moto": (
+        Blank(200, 170, (Row(37, 54, 15.5, 6), Row(102, 54, 15.5, 6)), "old", 10, 190),
+        Blank(187, 136, (Row(32, 42, 15.5, 6), Row(83, 42, 15.5, 6)), "old", 10, 177),
+    ),
     "br-mercosul": (Blank(400, 130, (Row(46, 65, 15.5, 9),), "fe", 36, 388),),
     "br-mercosul-moto": (Blank(200, 170, (Row(42, 53, 15.5, 9), Row(106, 53, 15.5, 8)), "fe", 24, 186),),
     "mercosur": (
@@ -50,16 +68,14 @@ BLANKS: dict[str, tuple[Blank, ...]] = {
         Blank(200, 170, (Row(42, 53, 15, 9), Row(106, 53, 15, 8)), "fe", 12, 188),
     ),
     "eu": (
-        Blank(520, 110, (Row(18, 75, 14.5, 9),), "road", 54, 508),
-        Blank(520, 110, (Row(18, 75, 15, 9),), "fe", 54, 508),
-        Blank(520, 110, (Row(18, 75, 15, 8),), "old", 14, 508),
-        Blank(280, 200, (Row(16, 75, 14.5, 9), Row(108, 75, 14.5, 9)), "road", 50, 270),
-        Blank(340, 220, (Row(22, 78, 15, 9), Row(120, 78, 15, 9)), "fe", 20, 325),
+        Blank(520, 110, (Row(18, 75, 14.5, 9),), "road", 14, 508),
+        Blank(280, 200, (Row(16, 75, 14.5, 9), Row(108, 75, 14.5, 9)), "road", 14, 270),
+        Blank(340, 220, (Row(22, 78, 15, 9), Row(120, 78, 15, 9)), "road", 14, 325),
     ),
     "us": (
         Blank(305, 152, (Row(44, 72, 12, 6),), "die", 10, 295, 14),
         Blank(305, 152, (Row(40, 78, 13, 5),), "die", 8, 297, 14),
-        Blank(305, 152, (Row(44, 68, 13, 6),), "road", 12, 293, 14),
+        Blank(305, 152, (Row(46, 64, 13, 6),), "die", 12, 293, 14),
     ),
     "other": (
         Blank(440, 140, (Row(35, 90, 14, 10),), "die", 16, 424),
@@ -88,28 +104,34 @@ _OLD = {
     "blue": Color((28, 62, 140), (236, 236, 236)),
     "green": Color((24, 104, 62), (236, 236, 232)),
 }
-# Colors by name; the names are also the classes the reader's text can be stored with (private, commercial, ...).
+# The first color of a layout is the private vehicles'.
 COLORS: dict[str, dict[str, Color]] = {
     "br-old": _OLD,
-    "br-old-moto": {k: _OLD[k] for k in ("grey", "red", "white")},
+    "br-old-moto": _OLD,
     "br-mercosul": _MERCOSUL,
-    "br-mercosul-moto": {k: _MERCOSUL[k] for k in ("black", "red", "blue", "green")},
-    "mercosur": {"black": _MERCOSUL["black"], "red": _MERCOSUL["red"], "blue": _MERCOSUL["blue"]},
+    "br-mercosul-moto": _MERCOSUL,
+    "mercosur": {k: _MERCOSUL[k] for k in ("black", "red", "blue", "green", "golden")},
     "eu": {
         "white": Color((238, 238, 234), _BLACK),
         "yellow": Color((236, 190, 44), _BLACK),
         "red": Color((238, 236, 232), (190, 36, 38)),
         "green": Color((238, 238, 234), (26, 118, 66)),
         "black": Color((30, 30, 32), (226, 226, 222)),
+        "blue": Color((28, 74, 160), (232, 234, 236)),
     },
     "us": {
         "white": Color((232, 234, 236), (28, 42, 96)),
+        "ink": Color((230, 230, 228), (24, 24, 30)),
         "sky": Color((190, 212, 234), (30, 34, 60)),
         "cream": Color((236, 226, 196), (36, 72, 44)),
         "yellow": Color((236, 198, 76), (28, 36, 80)),
         "blue": Color((36, 58, 124), (232, 222, 150)),
+        "navy": Color((28, 44, 104), (236, 236, 236)),
         "red": Color((238, 234, 230), (160, 30, 36)),
+        "maroon": Color((236, 226, 214), (104, 26, 40)),
         "orange": Color((240, 220, 190), (24, 92, 62)),
+        "green": Color((34, 96, 66), (236, 236, 230)),
+        "black": Color((28, 28, 30), (232, 206, 70)),
     },
     "other": {
         "yellow": Color((240, 200, 40), _BLACK),
@@ -120,117 +142,28 @@ COLORS: dict[str, dict[str, Color]] = {
     },
 }
 
-# L letter, N digit, A either; a space is where the plate groups its characters. Nine slots bound the length.
-PATTERNS: dict[str, tuple[str, ...]] = {
-    "br-old": ("LLL NNNN",),
-    "br-old-moto": ("LLL NNNN",),
-    "br-mercosul": ("LLLNLNN",),
-    "br-mercosul-moto": ("LLL NLNN",),
-    "mercosur": ("LL NNN LL", "LLL NNNN", "LLLL NNN", "LLL NNN", "NNN LLLL", "LL NNNNN", "L NNN LLL"),
-    "eu": (
-        "LL NNNLL",
-        "NLN NNNN",
-        "NLL NNNN",
-        "LL LLNNNN",
-        "L LLNNN",
-        "LLL LLNNN",
-        "LL NNNNN",
-        "NNNN LLL",
-        "LLL NNNN",
-        "LLNN LLL",
-        "L NNNN L",
-        "LL NNN LL",
-        "LLL NNN",
-        "LL NNNN LL",
-        "NN LL LL",
-        "NN LLL N",
-        "LLL LNNNN",
-        "LL NN LLL",
-        "LLL NNNNN",
-        "N LLL NNN",
-        "LL NNNN",
-        "LL NNNNLL",
-        "LL LLNNN",
-        "LL NNNAA",
-        "LL AAANN",
-    ),
-    "us": (
-        "LLN LNL",
-        "LLN LNL",
-        "LNN NNNN",
-        "LLL LNN",
-        "LNNNNNN",
-        "NLL NNN",
-        "LLN NNN",
-        "NLLLNNN",
-        "LLL NNNN",
-        "LLLNNNN",
-        "LLL NNN",
-        "NNN LLL",
-        "LL NNNNN",
-        "LLN NNL",
-        "NNNN LL",
-        "NNNLLL",
-        "LLNNNN",
-        "NLL NNNN",
-        "AAA NNNN",
-        "AAAAAA",
-        "AAAAAAA",
-        "NNNNNN",
-        "LNN NNN",
-        "NN LLLL",
-        "LLLNNL",
-        "NNLLNN",
-        "NLLNNN",
-    ),
-    "other": (
-        "LL NN LL NNNN",
-        "LLL NNN",
-        "LL NNNN",
-        "LNNNNN",
-        "NN LL NNNN",
-        "LLLL NNNN",
-        "NNNNNNN",
-        "NNLNNNN",
-        "LNN LLL",
-    ),
+CATEGORIES = ("private", "commercial", "official", "special", "diplomatic", "collector", "other")
+_OLD_CATEGORY = {
+    "grey": "private",
+    "red": "commercial",
+    "white": "official",
+    "green": "special",
+    "blue": "diplomatic",
+    "black": "collector",
 }
-MAX_TEXT = 9
-# What stands between the groups; `|` is a seal, a crest or a sticker.
-MARKS = (" ", " ", " ", "-", ".", "|", "|", "|")
-
-
-def random_pattern(layout: str, rng: np.random.Generator) -> str:
-    """One of the layout's patterns that fits into the reader's nine slots."""
-    fitting = [p for p in PATTERNS[layout] if len(p.replace(" ", "")) <= MAX_TEXT]
-    return fitting[rng.integers(len(fitting))]
-
-
-def text_rows(text: str, blank: Blank, layout: str, rng: np.random.Generator) -> list[str]:
-    """`text` cut into the blank's rows, with `-`, `.` or a space where the layout groups characters."""
-    if len(blank.rows) == 2:
-        cut = 3 if layout.startswith("br-") or (layout == "mercosur" and len(text) != 8) else len(text) // 2
-        if not layout.startswith(("br-", "mercosur")) and rng.random() < 0.5:
-            cut = int(np.clip(rng.integers(2, 5), len(text) - 5, len(text) - 1))
-        return [text[:cut], text[cut:]]
-    if layout == "br-old":
-        return [f"{text[:3]}.{text[3:]}"]
-    if layout == "br-mercosul":
-        return [text]
-    return [_grouped(text, layout, rng)]
-
-
-def _grouped(text: str, layout: str, rng: np.random.Generator) -> str:
-    """Gaps where the text's kind of character fits a pattern of the layout, or else anywhere."""
-    kinds = "".join("N" if c.isdigit() else "L" for c in text)
-    fitting = [p for p in PATTERNS[layout] if p.replace(" ", "").replace("A", "L") == kinds.replace("A", "L")]
-    mark = MARKS[rng.integers(len(MARKS))]
-    if fitting:
-        out, rest = [], list(text)
-        for kind in fitting[rng.integers(len(fitting))]:
-            out.append(mark if kind == " " else rest.pop(0))
-        return "".join(out)
-    if len(text) < 4 or rng.random() < 0.4:
-        return text
-    cut = int(rng.integers(2, len(text) - 1))
-    return text[:cut] + mark + text[cut:]
+_MERCOSUL_CATEGORY = {
+    "black": "private",
+    "red": "commercial",
+    "blue": "official",
+    "green": "special",
+    "golden": "diplomatic",
+    "grey": "collector",
+}
+#: What a color means, where it means one thing; elsewhere countries and states differ and the category is `other`.
+CATEGORY: dict[str, dict[str, str]] = {
+    "br-old": _OLD_CATEGORY,
+    "br-old-moto": _OLD_CATEGORY,
+    "br-mercosul": _MERCOSUL_CATEGORY,
+    "br-mercosul-moto": _MERCOSUL_CATEGORY,
+    "mercosur": _MERCOSUL_CATEGORY,
+}

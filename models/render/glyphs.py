@@ -115,9 +115,55 @@ DIE = ROAD | {
     "M": (80, ["0,100 0,0", "0,0 50,78 100,0", "100,0 100,100"]),
     "3": (66, ["0,22 0,0/25 100,0/25 100,48/22 36,48", "36,48 100,48/22 100,100/25 0,100/25 0,78"]),
 }
+# The plain grotesque of newer American plates: no foot and no serifs, W and M with points that reach far.
+GOTHIC = DIE | {
+    "1": (36, ["0,20 62,0/0 62,100"]),
+    "I": (20, ["50,0 50,100"]),
+    "3": (64, ["0,22 0,0/25 100,0/25 100,48/22 36,48", "36,48 100,48/22 100,100/25 0,100/25 0,78"]),
+    "4": (70, ["62,0 0,78 100,78", "76,40 76,100"]),
+    "6": (66, ["100,22 100,0/26 0,0/26 0,100/26 100,100/26 100,44/26 0,44"]),
+    "7": (62, ["0,0 100,0/4 38,100"]),
+    "M": (82, ["0,100 0,0", "0,0 50,100 100,0", "100,0 100,100"]),
+    "W": (88, ["0,0 22,100 30,100 50,6 70,100 78,100 100,0"]),
+    "Q": (68, ["0,0/25 100,0/25 100,100/25 0,100/25 z", "58,74 96,108"]),
+}
+# Condensed dies: upright W and M, boxy bowls, a footed 1; and the two road faces in their narrow and wide forms.
+NARROW = {char: (width * 0.82, strokes) for char, (width, strokes) in DIE.items()} | {
+    "0": (52, ["0,0/22 100,0/22 100,100/22 0,100/22 z"]),
+    "4": (56, ["64,0 0,70 100,70", "78,38 78,100"]),
+    "M": (64, ["0,100 0,0", "0,0 50,56 100,0", "100,0 100,100"]),
+    "N": (56, ["0,100 0,0", "0,4 100,96", "100,100 100,0"]),
+    "W": (64, ["0,0 12,100 20,100 50,40 80,100 88,100 100,0"]),
+}
+DIN = {char: (width * 0.9, strokes) for char, (width, strokes) in ROAD.items()} | {
+    "1": (36, ["0,24 62,0/0 62,100"]),
+    "I": (17, ["50,0 50,100"]),
+    "3": (60, ["0,0 96,0 44,42 60,42/10 100,50/20 100,100/26 0,100/26 0,78"]),
+    "4": (66, ["50,0 0,74 100,74", "72,44 72,100"]),
+    "J": (48, ["100,0 100,100/24 0,100/22 0,84"]),
+    "M": (74, ["0,100 0,0", "0,0 50,66 100,0", "100,0 100,100"]),
+}
+UK = ROAD | {
+    "0": (64, ["0,0/26 100,0/26 100,100/26 0,100/26 z"]),
+    "1": (18, ["50,0 50,100"]),
+    "4": (66, ["68,0 0,72 100,72", "76,36 76,100"]),
+    "7": (62, ["0,0 100,0 42,60/30 34,100"]),
+    "I": (18, ["50,0 50,100"]),
+    "O": (64, ["0,0/26 100,0/26 100,100/26 0,100/26 z"]),
+    "W": (86, ["0,0 20,100 28,100 50,8 72,100 80,100 100,0"]),
+}
 # `|` is where a seal, crest or sticker stands between the groups; plate.py draws it.
 PUNCTUATION = {"-": (34, ["0,52 100,52"]), ".": (18, ["50,52 50,52"]), " ": (30, []), "|": (36, [])}
-FACES = {"old": OLD, "fe": FE, "road": ROAD, "die": DIE}
+FACES = {
+    "old": OLD,
+    "fe": FE,
+    "road": ROAD,
+    "din": DIN,
+    "uk": UK,
+    "die": DIE,
+    "gothic": GOTHIC,
+    "narrow": NARROW,
+}
 
 
 def glyph_width(face: str, char: str) -> float:
@@ -125,20 +171,23 @@ def glyph_width(face: str, char: str) -> float:
     return (PUNCTUATION.get(char) or FACES[face][char])[0]
 
 
-@lru_cache(maxsize=4096)
-def glyph_mask(face: str, char: str, stroke: int) -> np.ndarray:
-    """Coverage (uint8, MASK_HEIGHT_PX high) of one glyph with the stroke width `stroke` (cap height = 100)."""
+@lru_cache(maxsize=6000)
+def glyph_mask(face: str, char: str, stroke: int, roundness: int = 100) -> np.ndarray:
+    """Coverage (uint8, MASK_HEIGHT_PX high) of one glyph with the stroke width `stroke` (cap height = 100).
+
+    `roundness` scales the radii, in per cent: worn and older dies are boxier, others rounder, than the drawing.
+    """
     width, strokes = PUNCTUATION.get(char) or FACES[face][char]
     scale = 2 * MASK_HEIGHT_PX / 100
     size = (max(2, round(width * scale)), 2 * MASK_HEIGHT_PX)
     mask = np.zeros(size[::-1], np.uint8)
     for text in strokes:
-        points, closed = _centerline(text, width, stroke)
+        points, closed = _centerline(text, width, stroke, roundness / 100)
         _draw_stroke(mask, points * scale, closed, stroke * scale / 2)
     return cv2.resize(mask, (max(1, size[0] // 2), MASK_HEIGHT_PX), interpolation=cv2.INTER_AREA)
 
 
-def _centerline(text: str, width: float, stroke: float) -> tuple[np.ndarray, bool]:
+def _centerline(text: str, width: float, stroke: float, roundness: float) -> tuple[np.ndarray, bool]:
     """The stroke's center as a polyline in glyph units, its rounded vertices replaced by arcs."""
     parts = text.split()
     closed = parts[-1] == "z"
@@ -148,7 +197,7 @@ def _centerline(text: str, width: float, stroke: float) -> tuple[np.ndarray, boo
         x, y = (float(v) for v in point.split(","))
         span = max(0.0, width - stroke)
         vertices.append((stroke / 2 + x / 100 * span, stroke / 2 + y / 100 * (100 - stroke)))
-        radii.append(float(radius or 0))
+        radii.append(float(radius or 0) * roundness)
     v = np.array(vertices)
     out: list[np.ndarray] = []
     count = len(v)

@@ -8,18 +8,13 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from . import furniture
+from . import america, brazil, europe, furniture
 from .canvas import Canvas
-from .geometry import BLANKS, COLORS, LAYOUTS, Blank, Color, Row, random_pattern, text_rows
+from .geometry import BLANKS, CATEGORIES, CATEGORY, COLORS, LAYOUTS, Color, Design, Row
 from .glyphs import glyph_width
+from .patterns import DIGITS, LETTERS, MARKS, PATTERNS, fits, grouped, random_text, set_in
 
-__all__ = ["COLORS", "LAYOUTS", "PlateImage", "random_color", "random_text", "render_plate"]
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-DIGITS = "0123456789"
-# Most American and many European series leave out letters that look like digits: how often, where it is not never.
-CONFUSABLE = "IOQ"
-AVOIDED = {"us": 0.85, "eu": 0.5}
+__all__ = ["CATEGORIES", "COLORS", "LAYOUTS", "PlateImage", "category", "random_color", "random_text", "render_plate"]
 
 
 @dataclass
@@ -38,24 +33,18 @@ class PlateImage:
     char_boxes: list[list[float]] = field(default_factory=list)
 
 
-def random_text(layout: str, rng: np.random.Generator) -> str:
-    """A text in one of the layout's patterns, without separators."""
-    out = []
-    for kind in random_pattern(layout, rng).replace(" ", ""):
-        if kind == "A":
-            kind = "LN"[int(rng.integers(2))]
-        choices = LETTERS if kind == "L" else DIGITS
-        char = choices[rng.integers(len(choices))]
-        while char in CONFUSABLE and rng.random() < AVOIDED.get(layout, 0.0):
-            char = choices[rng.integers(len(choices))]
-        out.append(char)
-    return "".join(out)
-
-
 def random_color(layout: str, rng: np.random.Generator) -> str:
-    """A color of the layout; the first (private vehicles) about every second time."""
+    """A color of the layout; the first (private vehicles) about every second time, in Europe more often."""
     names = list(COLORS[layout])
-    return names[0] if rng.random() < 0.45 else names[rng.integers(len(names))]
+    first = {"eu": 0.7, "us": 0.35}.get(layout, 0.4)
+    return names[0] if rng.random() < first else names[rng.integers(len(names))]
+
+
+def category(layout: str, color: str) -> str:
+    """Which of CATEGORIES the color means in this layout. Raises KeyError for a layout or color that is not drawn."""
+    if color not in COLORS[layout]:
+        raise KeyError(f"{layout} has no color {color!r}: one of {', '.join(COLORS[layout])}")
+    return CATEGORY.get(layout, {}).get(color, "other")
 
 
 def render_plate(
@@ -67,18 +56,27 @@ def render_plate(
     """
     if not 1 <= len(text) <= 9 or any(c not in LETTERS + DIGITS for c in text):
         raise ValueError(f"plate text {text!r}: expected 1 to 9 characters of A-Z and 0-9")
-    blanks, paint = BLANKS[layout], COLORS[layout][color]
-    blank = blanks[rng.integers(len(blanks))]
-    while len(text) < 3 and len(blank.rows) == 2:
-        blank = blanks[rng.integers(len(blanks))]
+    paint = COLORS[layout][color]
+    plan = _design(text, layout, rng)
+    blank = plan.blank
     canvas = Canvas(blank.width, blank.height, px_per_mm, _tinted(paint.background, rng))
-    furniture.draw(canvas, layout, color, blank, paint, rng)
+    _draw_furniture(canvas, layout, plan, paint, rng)
+    heaviest = {"br-old": 1.22, "br-old-moto": 1.22, "us": 1.3}.get(layout, 1.12)
+    stroke = round(blank.rows[0].stroke * rng.uniform(0.88, heaviest))
+    press = _Press(
+        stroke, int(rng.choice([60, 80, 100, 100, 115])), layout != "us" or rng.random() < 0.7, rng.uniform()
+    )
     boxes = []
-    for row, line in zip(blank.rows, text_rows(text, blank, layout, rng), strict=True):
-        boxes += _draw_row(canvas, blank, row, line, paint, layout, rng)
-    furniture.border_and_screws(canvas, blank, paint, layout, rng)
-    if layout == "us" and rng.random() < 0.35:
+    for row, line in zip(blank.rows, plan.lines, strict=True):
+        boxes += _draw_row(canvas, plan, row, line, paint, layout, press, rng)
+    rim = europe.rim(plan, paint) if layout == "eu" else paint.text
+    if layout == "us" and rng.random() < 0.7:
+        rim = furniture.shade(paint.background, 0.8) if rng.random() < 0.6 else None
+    furniture.border_and_screws(canvas, blank, paint, rim, rng)
+    if layout == "us" and rng.random() < 0.45:
         furniture.dealer_frame(canvas, blank, rng)
+    elif layout == "eu":
+        europe.finish(canvas, plan, rng)
     rgb = canvas.finish()
     _wear(rgb, wear, rng)
     scale_x, scale_y = rgb.shape[1] / blank.width, rgb.shape[0] / blank.height
@@ -93,31 +91,81 @@ def render_plate(
     )
 
 
+@dataclass(frozen=True)
+class _Press:
+    """How this plate was stamped: `cell` (0..1) is how far the bare bar of a 1 or I fills out to a full cell."""
+
+    stroke: int
+    roundness: int
+    embossed: bool
+    cell: float
+
+
+def _design(text: str, layout: str, rng: np.random.Generator) -> Design:
+    if layout == "eu":
+        return europe.design(text, rng)
+    if layout == "us":
+        return america.design(text, rng)
+    if layout != "other":
+        return brazil.design(text, layout, rng)
+    blanks = BLANKS[layout]
+    blank = blanks[rng.integers(len(blanks))]
+    rows = min(len(blank.rows), max(1, len(text) - 1))
+    if rows < len(blank.rows):
+        blank = blanks[0]
+    forms = [f for f in PATTERNS[layout] if fits(f, text) and f.count("/") == rows - 1]
+    line = set_in(forms[rng.integers(len(forms))], text) if forms else grouped(text, rows, rng, " -.|"[rng.integers(4)])
+    return Design(blank, tuple(line.split("/")))
+
+
+def _draw_furniture(canvas: Canvas, layout: str, plan: Design, paint: Color, rng: np.random.Generator) -> None:
+    if layout == "eu":
+        europe.draw(canvas, plan, rng)
+    elif layout == "us":
+        america.draw(canvas, plan, paint, rng)
+    elif layout != "other":
+        brazil.draw(canvas, layout, plan, paint, rng)
+    elif rng.random() < 0.4:
+        furniture.lettering(canvas, plan.blank.width / 2, 5, 11, 0.6 * plan.blank.width, paint.text, rng)
+
+
 def _draw_row(
-    canvas: Canvas, blank: Blank, row: Row, line: str, paint: Color, layout: str, rng: np.random.Generator
+    canvas: Canvas,
+    plan: Design,
+    row: Row,
+    line: str,
+    paint: Color,
+    layout: str,
+    press: _Press,
+    rng: np.random.Generator,
 ) -> list[list[float]]:
     """Set one line centered between the blank's bounds, squeezed when it is too long; returns the boxes in mm."""
-    stroke = round(row.stroke * rng.uniform(0.92, 1.1))
-    scale = row.height / 100
-    loose = layout in ("eu", "us", "other", "mercosur")
-    gap = row.gap * (rng.uniform(0.6, 1.5) if loose else rng.uniform(0.85, 1.1))
+    blank, loose, scale = plan.blank, plan.loose, row.height / 100
+    gap = row.gap * rng.uniform(0.85 - 0.3 * loose, 1.1 + 0.4 * loose)
     # The bare bar of 1 and I stands in a wider cell than its ink, else "11" would read as one thick stroke.
-    pad = [8 * scale if glyph_width(blank.face, c) < 18 and c in "1I" else 0.0 for c in line]
+    bar = (8 + 18 * press.cell) * scale
+    pad = [bar if c in "1I" and glyph_width(blank.face, c) < 24 else 0.0 for c in line]
     widths = [glyph_width(blank.face, c) * scale for c in line]
+    if layout == "us":
+        # What stands between American groups is anything from a dot to a picture of two characters' width.
+        widths = [w * rng.uniform(0.6, 1.9) if c == "|" else w for c, w in zip(line, widths, strict=True)]
     total = sum(widths) + 2 * sum(pad) + gap * (len(line) - 1)
     squeeze = min(1.0, (blank.right - blank.left) / total)
-    if loose:
-        squeeze *= rng.uniform(0.78, 1.0)
+    tightest = {"br-old": 0.84, "br-old-moto": 0.86}.get(layout, 0.96 - 0.2 * loose)
+    squeeze *= rng.uniform(tightest, 1.0)
     slack = blank.right - blank.left - total * squeeze
-    x = blank.left + slack * (rng.uniform(0.3, 0.7) if loose else rng.uniform(0.45, 0.55))
+    x = blank.left + slack * (0.5 + (0.05 + 0.15 * loose) * rng.uniform(-1, 1))
     boxes = []
     for char, width, side in zip(line, widths, pad, strict=True):
         x += side * squeeze
-        if char == "|":
-            furniture.emblem(canvas, x, row, width * squeeze, layout, rng)
+        if char == "|" and layout == "us":
+            america.emblem(canvas, x, row, width * squeeze, plan.emblem, rng)
+        elif char == "|":
+            europe.emblem(canvas, plan, x, row, width * squeeze, rng)
         elif char != " ":
-            canvas.glyph(blank.face, char, stroke, x, row.top, width * squeeze, row.height, paint.text)
-        if char not in " -.|":
+            box = (x, row.top, width * squeeze, row.height)
+            canvas.glyph(blank.face, char, press.stroke, box, paint.text, press.roundness, press.embossed)
+        if char not in MARKS:
             boxes.append([x, row.top, x + width * squeeze, row.top + row.height])
         x += (width + side + gap) * squeeze
     return boxes

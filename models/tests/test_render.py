@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from render.geometry import BLANKS, MAX_TEXT, PATTERNS
+from render.geometry import BLANKS
 from render.glyphs import FACES, glyph_mask
-from render.plate import COLORS, LAYOUTS, random_color, random_text, render_plate
+from render.patterns import EUROPE, MARKS, MAX_TEXT, PATTERNS, fits, set_in
+from render.plate import CATEGORIES, COLORS, LAYOUTS, category, random_color, random_text, render_plate
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -58,7 +59,32 @@ def test_brazilian_patterns():
     assert random_text("br-old", rng)[:3].isalpha() and random_text("br-old", rng)[3:].isdigit()
     assert random_text("br-mercosul", rng)[4].isalpha()
     assert all(len(random_text(layout, rng)) <= MAX_TEXT for layout in LAYOUTS for _ in range(50))
-    assert all(set(p) <= set("LNA ") for patterns in PATTERNS.values() for p in patterns)
+
+
+def test_forms_fit_the_slots_and_their_texts():
+    for form in (form for forms in PATTERNS.values() for form in forms):
+        assert len([k for k in form if k not in MARKS]) <= MAX_TEXT, form
+    assert fits("LL|NNN-LL", "ZG123AB") and not fits("LL|NNN-LL", "Z1123AB")
+    assert set_in("LL|NNN-LL", "ZG123AB") == "ZG|123-AB"
+    assert {"SK", "CZ", "D", "PL", "A", "H"} <= {series.code for series in EUROPE}
+
+
+def test_every_brazilian_color_means_its_own_category():
+    named = set(CATEGORIES) - {"other"}
+    for layout in ("br-old", "br-old-moto", "br-mercosul", "br-mercosul-moto"):
+        assert {category(layout, color) for color in COLORS[layout]} == named
+    assert category("br-old", "white") == "official" and category("br-mercosul", "golden") == "diplomatic"
+    assert category("us", "white") == "other"
+    with pytest.raises(KeyError, match="golden"):
+        category("br-old", "golden")
+
+
+@pytest.mark.parametrize("text", ["A", "1I", "ABC", "ABCDEFGHI", "WWWWWWW", "111111111", "GWAGEN"])
+@pytest.mark.parametrize("layout", ["eu", "us", "other", "mercosur"])
+def test_texts_of_no_series_are_drawn_too(layout, text):
+    for seed in range(8):
+        plate = render_plate(text, layout, next(iter(COLORS[layout])), np.random.default_rng(seed), 0.7)
+        assert len(plate.char_boxes) == len(text)
 
 
 def test_faces_are_complete_and_inked():
