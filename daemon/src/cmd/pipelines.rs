@@ -62,7 +62,9 @@ impl Pipelines for BoxPipelines {
         }
         let frames = (camera.lpr != LprStream::Off && self.lpr.status().state != LprState::Off).then(|| {
             self.reading.lock().unwrap_or_else(PoisonError::into_inner).push(camera.id.clone());
-            self.lpr.camera(&camera.id)
+            let frames = self.lpr.camera(&camera.id);
+            self.lpr.set_zones(camera);
+            frames
         });
         let (status, receiver) = watch::channel(CameraStatus::disabled());
         let main = self.sinks(camera, StreamKind::Main);
@@ -78,6 +80,10 @@ impl Pipelines for BoxPipelines {
             reading.swap_remove(at);
             self.lpr.remove(camera);
         }
+    }
+
+    fn set_zones(&self, camera: &CameraConfig) {
+        self.lpr.set_zones(camera);
     }
 
     fn set_retention(&self, record: &RecordConfig) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::zone::ZoneConfig;
 use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
 
@@ -64,6 +65,10 @@ pub struct CameraConfig {
     pub audio: bool,
     pub lpr: LprStream,
     pub clock: CameraClock,
+    /// Plates narrower than this share of the picture's width do not count; 0 counts all.
+    pub min_plate_width: f64,
+    #[serde(rename = "zone", skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneConfig>,
 }
 
 impl Default for CameraConfig {
@@ -82,6 +87,8 @@ impl Default for CameraConfig {
             audio: true,
             lpr: LprStream::Main,
             clock: CameraClock::Box,
+            min_plate_width: 0.0,
+            zones: Vec::new(),
         }
     }
 }

@@ -206,6 +206,10 @@ mod tests {
             [[camera]]
             id = "ok"
             transport = "pigeon"
+            [[camera.zone]]
+            kind = "wach"
+            pionts = []
+            points = [[0.1], [0.2, 0.3]]
         "#;
         let (_, problems) = parse(text).unwrap();
         let mut keys: Vec<&str> = problems.iter().map(|p| p.key.as_str()).collect();
@@ -216,6 +220,9 @@ mod tests {
                 "camera[0].id",
                 "camera[0].nmae",
                 "camera[1].transport",
+                "camera[1].zone[0].kind",
+                "camera[1].zone[0].pionts",
+                "camera[1].zone[0].points[0]",
                 "colour",
                 "record.max_age",
                 "record.segment",

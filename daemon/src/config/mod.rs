@@ -12,6 +12,7 @@ mod sync;
 pub mod units;
 mod validate;
 mod web;
+mod zone;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ pub use site::{BoxConfig, LogConfig};
 pub use sync::{S3Config, SyncConfig};
 pub use validate::validate;
 pub use web::WebConfig;
+pub use zone::{ZONE_POINTS, ZONES_MAX, ZoneConfig, ZoneKind};
 
 /// The whole configuration. `config.toml` at the root of the repository shows every key with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -91,12 +91,19 @@ impl Overrides {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ZoneConfig, ZoneKind};
 
     #[test]
     fn keeps_only_what_differs() {
         let file = Config::default();
         let mut wanted = file.clone();
-        wanted.cameras.push(CameraConfig { main_url: "rtsp://10.0.0.2/main".into(), ..CameraConfig::default() });
+        let points = vec![[0.1, 0.2], [0.9, 0.2], [0.5, 0.8]];
+        wanted.cameras.push(CameraConfig {
+            main_url: "rtsp://10.0.0.2/main".into(),
+            min_plate_width: 0.02,
+            zones: vec![ZoneConfig { name: "lane".into(), kind: ZoneKind::Ignore, points }],
+            ..CameraConfig::default()
+        });
         let overrides = Overrides::between(&file, &wanted).unwrap();
         assert!(overrides.site.is_none() && overrides.cameras.is_some());
 

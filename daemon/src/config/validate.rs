@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{CameraConfig, Config, LprStream, Problem, RecordStreams};
+use super::{CameraConfig, Config, LprStream, Problem, RecordStreams, ZONES_MAX};
 
 /// Every fault, each with the path of its key. Empty means that the daemon can run on it.
 pub fn validate(config: &Config) -> Vec<Problem> {
@@ -87,6 +87,13 @@ fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &st
     check(has_sub || camera.lpr != LprStream::Sub, "lpr", "`sub` needs sub_url; give it or choose `main` or `off`");
     let records_sub = matches!(camera.record, RecordStreams::Sub | RecordStreams::Both);
     check(has_sub || !records_sub, "record", "`sub` and `both` need sub_url; give it or choose `main` or `off`");
+    check((0.0..=1.0).contains(&camera.min_plate_width), "min_plate_width", "choose from 0 to 1");
+    check(camera.zones.len() <= ZONES_MAX, "zone", "draw at most 16 zones");
+    for (index, zone) in camera.zones.iter().enumerate() {
+        for (key, message) in zone.problems() {
+            check(false, &format!("zone[{index}].{key}"), message);
+        }
+    }
 }
 
 fn is_slug(text: &str) -> bool {
@@ -120,6 +127,7 @@ fn is_sync_url(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ZoneConfig;
 
     fn keys(config: &Config) -> Vec<String> {
         validate(config).into_iter().map(|problem| problem.key).collect()
@@ -148,6 +156,28 @@ mod tests {
                 "camera[1].lpr"
             ]
         );
+    }
+
+    #[test]
+    fn every_fault_of_every_zone_is_named() {
+        let zone = |points: &[[f64; 2]]| ZoneConfig { points: points.to_vec(), ..ZoneConfig::default() };
+        let triangle = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]];
+        let camera = CameraConfig {
+            main_url: "rtsp://10.0.0.2/main".to_owned(),
+            min_plate_width: f64::NAN,
+            zones: vec![
+                zone(&triangle),
+                zone(&triangle[..2]),
+                zone(&[[0.1, 0.1], [1.2, 0.1], [f64::NAN, 0.9]]),
+                ZoneConfig { name: "x".repeat(65), ..zone(&[[0.1, 0.5], [0.5, 0.5], [0.9, 0.5]]) },
+                zone(&[[0.5; 2]; 33]),
+            ],
+            ..CameraConfig::default()
+        };
+        let wanted = ["min_plate_width", "zone[1].points", "zone[2].points", "zone[3].name", "zone[3].points"];
+        let mut wanted = wanted.map(|key| format!("camera[0].{key}")).to_vec();
+        wanted.push("camera[0].zone[4].points".to_owned());
+        assert_eq!(keys(&Config { cameras: vec![camera], ..Config::default() }), wanted);
     }
 
     #[test]

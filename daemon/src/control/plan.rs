@@ -8,6 +8,8 @@ use crate::config::{CameraConfig, Config};
 pub enum Action {
     StopCamera(CameraId),
     StartCamera(CameraId),
+    /// Where plates count in the picture, in the running pipeline: a line drawn anew must cost no second of recording.
+    SetZones(CameraId),
     /// Retention and segment length for everything that is recorded from now on.
     SetRetention,
     /// A section that only takes effect at the next start of the daemon.
@@ -18,16 +20,18 @@ pub enum Action {
 pub fn plan(old: &Config, new: &Config) -> Vec<Action> {
     let mut actions = Vec::new();
     for camera in &old.cameras {
-        if runs(camera) && new.camera(&camera.id) != Some(camera) {
+        if runs(camera) && !new.camera(&camera.id).is_some_and(|wanted| same_pipeline(camera, wanted)) {
             actions.push(Action::StopCamera(camera.id.clone()));
         }
     }
     if old.record != new.record {
         actions.push(Action::SetRetention);
     }
-    for camera in &new.cameras {
-        if runs(camera) && old.camera(&camera.id) != Some(camera) {
-            actions.push(Action::StartCamera(camera.id.clone()));
+    for camera in new.cameras.iter().filter(|camera| runs(camera)) {
+        match old.camera(&camera.id).filter(|before| same_pipeline(before, camera)) {
+            None => actions.push(Action::StartCamera(camera.id.clone())),
+            Some(before) if before != camera => actions.push(Action::SetZones(camera.id.clone())),
+            Some(_) => {}
         }
     }
     let fixed = [
@@ -49,9 +53,16 @@ fn runs(camera: &CameraConfig) -> bool {
     camera.enabled
 }
 
+/// Whether the two differ in nothing but what a running pipeline can be told.
+fn same_pipeline(old: &CameraConfig, new: &CameraConfig) -> bool {
+    let told = CameraConfig { zones: new.zones.clone(), min_plate_width: new.min_plate_width, ..old.clone() };
+    told == *new
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ZoneConfig;
 
     fn camera(id: &str) -> CameraConfig {
         CameraConfig { id: id.parse().unwrap(), main_url: format!("rtsp://127.0.0.1/{id}"), ..CameraConfig::default() }
@@ -84,6 +95,19 @@ mod tests {
             ]
         );
         assert_eq!(plan(&new, &new), []);
+    }
+
+    #[test]
+    fn new_zones_leave_the_pipeline_running() {
+        let zone = ZoneConfig { points: vec![[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]], ..ZoneConfig::default() };
+        let zoned = CameraConfig { zones: vec![zone], min_plate_width: 0.03, ..camera("a") };
+        let (plain, zoned_too) = (config(&[camera("a")]), config(std::slice::from_ref(&zoned)));
+        assert_eq!(plan(&plain, &zoned_too), [Action::SetZones("a".parse().unwrap())]);
+        assert_eq!(plan(&zoned_too, &plain), [Action::SetZones("a".parse().unwrap())]);
+        let off = CameraConfig { enabled: false, ..zoned };
+        assert_eq!(plan(&zoned_too, &config(std::slice::from_ref(&off))), [Action::StopCamera("a".parse().unwrap())]);
+        let other = CameraConfig { zones: Vec::new(), ..off.clone() };
+        assert_eq!(plan(&config(&[off]), &config(&[other])), []);
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub trait Pipelines: Send + Sync + 'static {
     /// Frees what outlives the camera's tasks; they have ended.
     fn stopped(&self, camera: &CameraId);
 
+    /// Where plates count from now on; the camera runs.
+    fn set_zones(&self, camera: &CameraConfig);
+
     fn set_retention(&self, record: &RecordConfig);
 }
 
@@ -291,6 +294,13 @@ impl Supervisor {
                 let Some(camera) = config.camera(id) else { return Ok(()) };
                 self.start_camera(camera.clone())?;
             }
+            Action::SetZones(id) => {
+                let Some(camera) = config.camera(id) else { return Ok(()) };
+                self.pipelines.set_zones(camera);
+                if let Some(running) = self.running.get_mut(id) {
+                    running.config = camera.clone();
+                }
+            }
             Action::SetRetention => self.pipelines.set_retention(&config.record),
             Action::NeedsRestart(_) => {}
         }
@@ -305,7 +315,7 @@ impl Supervisor {
                     Ok(())
                 }
                 Action::StopCamera(id) => self.execute(&Action::StartCamera(id.clone()), old).await,
-                Action::SetRetention => self.execute(&Action::SetRetention, old).await,
+                Action::SetZones(_) | Action::SetRetention => self.execute(action, old).await,
                 Action::NeedsRestart(_) => Ok(()),
             };
             if let Err(error) = result {
@@ -375,12 +385,14 @@ mod tests {
 
     use super::*;
     use crate::base::secret::Secret;
+    use crate::config::ZoneConfig;
 
     /// Keeps a list of what runs; refuses cameras whose address asks for it, as a real one with a bad URL would.
     #[derive(Default)]
     struct Recorded {
         running: Mutex<Vec<String>>,
         senders: Mutex<Vec<watch::Sender<CameraStatus>>>,
+        zones: Mutex<Vec<usize>>,
     }
 
     impl Pipelines for Recorded {
@@ -397,6 +409,10 @@ mod tests {
 
         fn stopped(&self, _: &CameraId) {
             self.running.lock().unwrap().pop();
+        }
+
+        fn set_zones(&self, camera: &CameraConfig) {
+            self.zones.lock().unwrap().push(camera.zones.len());
         }
 
         fn set_retention(&self, _: &RecordConfig) {}
@@ -439,6 +455,17 @@ mod tests {
         assert_eq!(*pipelines.running.lock().unwrap(), ["rtsp://127.0.0.1/one"]);
         assert_eq!(handle.config().cameras.len(), 1);
         assert_eq!(Overrides::read(folder.path()).unwrap().cameras.unwrap().len(), 1);
+
+        // Zones reach the running camera; where the change fails further on, the old ones return.
+        let zone = ZoneConfig { points: vec![[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]], ..ZoneConfig::default() };
+        let mut zoned = handle.config().as_ref().clone();
+        zoned.cameras[0].zones = vec![zone];
+        let mut failing = zoned.clone();
+        failing.cameras.push(camera("b", "refuse"));
+        assert!(handle.apply(change(failing)).await.is_err());
+        handle.apply(change(zoned)).await.unwrap();
+        assert_eq!(*pipelines.zones.lock().unwrap(), [1, 0, 1]);
+        assert_eq!(*pipelines.running.lock().unwrap(), ["rtsp://127.0.0.1/one"]);
 
         let mut elsewhere = handle.config().as_ref().clone();
         elsewhere.lpr.enabled = false;

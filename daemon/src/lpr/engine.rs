@@ -12,11 +12,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::models::{Models, ModelsStatus};
 use super::row::{Job, store_passage};
 use super::stats::{StageMs, Stats};
-use super::watch::{Shared, Watch};
+use super::watch::{Shared, Watch, ZonesInForce};
+use super::zones::Zones;
 use crate::base::ids::CameraId;
 use crate::base::metrics::dropped;
 use crate::base::tasks::{CancellationToken, OnExit, TaskResult, Tasks};
-use crate::config::LprConfig;
+use crate::config::{CameraConfig, LprConfig};
 use crate::media::{FrameSlot, Wanted};
 use crate::store::Store;
 
@@ -56,6 +57,7 @@ pub struct LprStatus {
 
 struct Watched {
     slot: Arc<FrameSlot>,
+    zones: Arc<ZonesInForce>,
     tasks: Tasks,
 }
 
@@ -112,14 +114,23 @@ impl Engine {
         let running = lock(&self.inner.loaded).state == LprState::Running;
         let slot = Arc::new(FrameSlot::new(if running { Wanted::All } else { Wanted::Nothing }));
         let tasks = self.inner.tasks.child(id.as_str());
+        let zones = Arc::<ZonesInForce>::default();
         let (camera, watched_slot, shared) = (id.clone(), Arc::clone(&slot), Arc::clone(&self.inner.shared));
+        let watched_zones = Arc::clone(&zones);
         let progress = tasks.clone();
         tasks.spawn_thread("watch", OnExit::Restart, move |token| {
-            Watch::new(camera.clone(), Arc::clone(&watched_slot), Arc::clone(&shared))
-                .run(&token, || progress.progress("watch"))
+            let (slot, zones) = (Arc::clone(&watched_slot), Arc::clone(&watched_zones));
+            Watch::new(camera.clone(), slot, zones, Arc::clone(&shared)).run(&token, || progress.progress("watch"))
         });
-        cameras.insert(id.clone(), Watched { slot: Arc::clone(&slot), tasks });
+        cameras.insert(id.clone(), Watched { slot: Arc::clone(&slot), zones, tasks });
         slot
+    }
+
+    /// Where plates of this camera count from its next frame on; without effect where it is not watched.
+    pub fn set_zones(&self, camera: &CameraConfig) {
+        if let Some(watched) = lock(&self.inner.cameras).get(&camera.id) {
+            *lock(&watched.zones) = Arc::new(Zones::of(camera));
+        }
     }
 
     /// Ends the watch; what is in view is stored.
@@ -227,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::base::time::UtcMicros;
+    use crate::config::ZoneConfig;
     use crate::lpr::fixtures::{config, street};
     use crate::lpr::stats::Stage;
     use crate::media::DecodedFrame;
@@ -300,6 +312,28 @@ mod tests {
         assert!(count(Stage::Detect) > 0 && count(Stage::FrameToRow) >= 2);
         engine.stop().await;
         assert_eq!(store.detections_count().await.unwrap(), 3, "nothing was told twice");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn zones_take_effect_on_a_camera_that_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let engine = Engine::start(&config("manifest.toml"), store.clone(), &Tasks::new());
+        let camera: CameraId = "gate".parse().unwrap();
+        let slot = engine.camera(&camera);
+        running(&engine).await;
+        let start_us = 1_790_000_000_000_000;
+        let below =
+            ZoneConfig { points: vec![[0.0, 0.7], [1.0, 0.7], [1.0, 1.0], [0.0, 1.0]], ..ZoneConfig::default() };
+        let mut zoned = CameraConfig { id: camera.clone(), zones: vec![below], ..CameraConfig::default() };
+        engine.set_zones(&zoned);
+        drive_by(&slot, &camera, start_us, "ABC1D23").await;
+        zoned.zones.clear();
+        engine.set_zones(&zoned);
+        drive_by(&slot, &camera, start_us + 20_000_000, "XYZ9876").await;
+        engine.stop().await;
+        let rows = store.detections_count().await.unwrap();
+        assert_eq!(rows, 1, "the plate that passed above the zone does not count");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

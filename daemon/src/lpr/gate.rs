@@ -22,6 +22,9 @@ const RESTLESS: f32 = 0.5;
 /// Time over which that is learned.
 const RESTLESS_US: f32 = 10_000_000.0;
 
+/// A block with fewer counting pixels than this lies outside the zones.
+const INSIDE_LEAST: f32 = 5.0;
+
 /// Time the background takes to forget: a parked vehicle fades into it, a walking pace does not.
 const BACKGROUND_US: f32 = 1_500_000.0;
 
@@ -53,6 +56,8 @@ pub enum Verdict {
 pub struct Gate {
     settings: Settings,
     background: Vec<f32>,
+    /// Pixels that count; empty when all do.
+    mask: Vec<bool>,
     /// Share of time in which each block moved.
     restless: [f32; ROWS * COLUMNS],
     seen_us: i64,
@@ -65,11 +70,17 @@ impl Gate {
         Self {
             settings,
             background: Vec::new(),
+            mask: Vec::new(),
             restless: [0.0; ROWS * COLUMNS],
             seen_us: 0,
             moved_us: 0,
             looked_us: 0,
         }
+    }
+
+    /// Only motion in these pixels of the plane counts from now on; `None`: everywhere.
+    pub fn set_mask(&mut self, mask: Option<Vec<bool>>) {
+        self.mask = mask.filter(|mask| mask.len() == WIDTH * HEIGHT).unwrap_or_default();
     }
 
     /// Judges one frame. `luma` is [`WIDTH`] x [`HEIGHT`] without padding; any other size counts as motion, because
@@ -116,18 +127,30 @@ impl Gate {
         // The camera's gain moves the whole picture; what is left after taking the median away moved by itself.
         let area = (BLOCK * BLOCK) as f32;
         let drift = median(&signed) / area;
+        let (mut inside, mut inside_area) = ([0.0_f32; ROWS * COLUMNS], [0.0_f32; ROWS * COLUMNS]);
         for ((i, new), old) in luma.iter().enumerate().zip(&self.background) {
             let block = i / WIDTH / BLOCK * COLUMNS + i % WIDTH / BLOCK;
-            changes[block] += (f32::from(*new) - old - drift).abs();
+            let change = (f32::from(*new) - old - drift).abs();
+            changes[block] += change;
+            if self.mask.get(i).is_some_and(|counts| *counts) {
+                inside[block] += change;
+                inside_area[block] += 1.0;
+            }
         }
         for change in &mut changes {
             *change /= area;
         }
+        // The whole picture tells how much of a change is noise, also where only a part of it counts.
         let threshold = LEAST_CHANGE.max(OVER_MEDIAN * median(&changes));
         let elapsed_us = (time_us - self.seen_us).max(0) as f32;
         let share = 1.0 - (-elapsed_us / BACKGROUND_US).exp();
         for (old, new) in self.background.iter_mut().zip(luma) {
             *old += share * (f32::from(*new) - *old);
+        }
+        if !self.mask.is_empty() {
+            for ((change, inside), area) in changes.iter_mut().zip(inside).zip(inside_area) {
+                *change = if area >= INSIDE_LEAST { inside / area } else { 0.0 };
+            }
         }
         let moving = changes.map(|c| c > threshold);
         let moved = self.counts(&moving);
@@ -236,6 +259,22 @@ mod tests {
         assert_eq!(seen[20], Verdict::Look, "not known yet");
         assert!(seen[150..200].iter().all(|v| *v != Verdict::Look), "{:?}", &seen[150..200]);
         assert_eq!(seen[201], Verdict::Look);
+    }
+
+    #[test]
+    fn motion_outside_the_mask_does_not_count() {
+        let frames = || (0..60).map(|i| frame(i, 4, 0, (40..50).contains(&i).then(|| (i as usize - 40) * 12)));
+        let run = |counts: &dyn Fn(usize, usize) -> bool| {
+            let mut gate = Gate::new(Settings::default());
+            gate.set_mask(Some((0..WIDTH * HEIGHT).map(|i| counts(i % WIDTH, i / WIDTH)).collect()));
+            let seen: Vec<_> =
+                frames().enumerate().map(|(i, f)| gate.see(1_000_000 + i as i64 * 100_000, &f)).collect();
+            seen[25..].iter().position(|v| *v == Verdict::Look).map(|at| at + 25)
+        };
+        assert_eq!(run(&|_, y| y < 38), None, "above the road");
+        assert_eq!(run(&|_, y| (40..55).contains(&y)), Some(40));
+        assert_eq!(run(&|x, _| x >= 100), Some(47), "once it reaches the zone");
+        assert_eq!(run(&|_, _| false), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod still;
 mod track;
 mod watch;
 mod window;
+mod zones;
 
 pub use engine::{Engine, LprState, LprStatus};
 pub use error::LprError;

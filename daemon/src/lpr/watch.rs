@@ -1,6 +1,6 @@
 //! One camera under watch: newest frame -> gate -> detector and reader in turn with the other cameras -> passages.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -12,6 +12,8 @@ use super::models::Pool;
 use super::passage::{Outcome, Passages, Settings};
 use super::row::Job;
 use super::stats::{Stage, Stats};
+use super::track::Observation;
+use super::zones::{Excluded, Zones};
 use crate::base::ids::CameraId;
 use crate::base::metrics::dropped;
 use crate::base::tasks::{CancellationToken, TaskResult};
@@ -32,10 +34,16 @@ pub struct Shared {
     pub rows: mpsc::Sender<Job>,
 }
 
+/// The zones in force of one camera, changed while it is watched.
+pub type ZonesInForce = Mutex<Arc<Zones>>;
+
 pub struct Watch {
     camera: CameraId,
     slot: Arc<FrameSlot>,
     shared: Arc<Shared>,
+    /// As they were set last, and as the gate knows them.
+    set_zones: Arc<ZonesInForce>,
+    zones: Arc<Zones>,
     gate: Gate,
     clutter: Clutter,
     passages: Passages<Arc<DecodedFrame>>,
@@ -44,12 +52,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(camera: CameraId, slot: Arc<FrameSlot>, shared: Arc<Shared>) -> Self {
+    pub fn new(camera: CameraId, slot: Arc<FrameSlot>, zones: Arc<ZonesInForce>, shared: Arc<Shared>) -> Self {
         let passages = Passages::new(Settings::new(shared.config.min_confidence));
         Self {
             camera,
             slot,
             shared,
+            set_zones: zones,
+            zones: Arc::default(),
             gate: Gate::new(gate::Settings::default()),
             clutter: Clutter::default(),
             passages,
@@ -80,6 +90,7 @@ impl Watch {
             return Ok(());
         }
         self.last = Some((time_us, began));
+        self.adopt_zones();
         let verdict = self.judge(&frame, time_us);
         if verdict == Verdict::Quiet {
             self.passages.hold(time_us);
@@ -96,9 +107,12 @@ impl Watch {
             return Ok(());
         };
         let waited = began.elapsed();
-        let stats = &self.shared.stats;
+        let shared = Arc::clone(&self.shared);
+        let stats = &shared.stats;
         let size = (frame.width as f32, frame.height as f32);
-        let found = models.detector.watch(&*frame, &mut self.clutter, time_us, stats)?;
+        self.clutter.look_within(&self.zones, size);
+        let mut found = models.detector.watch(&*frame, &mut self.clutter, time_us, stats)?;
+        self.leave_out(&mut found, size);
         let ids = self.passages.observe(time_us, size, &found);
         let (ids, quads): (Vec<_>, Vec<_>) = ids
             .into_iter()
@@ -123,6 +137,33 @@ impl Watch {
         self.tell(outcomes, frame.received);
         self.count(if verdict == Verdict::Patrol { "patrol" } else { "look" });
         Ok(())
+    }
+
+    fn adopt_zones(&mut self) {
+        let set = Arc::clone(&self.set_zones.lock().unwrap_or_else(PoisonError::into_inner));
+        if !Arc::ptr_eq(&set, &self.zones) {
+            self.gate.set_mask(set.mask(gate::WIDTH, gate::HEIGHT));
+            self.zones = set;
+        }
+    }
+
+    /// Takes out the plates that do not count, and counts them with those that got no second look for the same reason.
+    fn leave_out(&mut self, found: &mut Vec<Observation>, size: (f32, f32)) {
+        let mut excluded = self.clutter.take_excluded();
+        found.retain(|observation| match self.zones.excludes(&observation.quad, size) {
+            Some(reason) => {
+                excluded.push(reason);
+                false
+            }
+            None => true,
+        });
+        for reason in Excluded::ALL {
+            let plates = excluded.iter().filter(|e| **e == reason).count() as u64;
+            if plates > 0 {
+                let labels = [("camera", self.camera.to_string()), ("reason", reason.as_str().to_owned())];
+                metrics::counter!("gtv_lpr_plates_excluded_total", &labels).increment(plates);
+            }
+        }
     }
 
     /// Faster than `lpr.max_fps`, with a little slack for the jitter of arrival.

@@ -46,6 +46,8 @@ impl Pipelines for Unreachable {
 
     fn stopped(&self, _: &CameraId) {}
 
+    fn set_zones(&self, _: &CameraConfig) {}
+
     fn set_retention(&self, _: &RecordConfig) {}
 }
 

@@ -82,6 +82,15 @@ async fn cameras_are_added_changed_and_removed() {
     assert!(settings.contains("192.0.2.1") && !settings.contains("s3cret"), "{settings}");
     let (status, _, body) = error_of(browser.get("/api/streaming/cameras/portao-norte/snapshot.jpg").await).await;
     assert!(status == 503 && body.to_string().contains("check power"), "{body}");
+    let zones = json!([{ "name": "faixa", "kind": "watch", "points": [[0.1, 0.2], [0.9, 0.2], [0.5, 0.9]] }]);
+    let zoned = json!({ "zones": zones, "min_plate_width": 0.02 });
+    let zoned: Value = browser.put("/api/cidades/cameras/portao-norte", &zoned).await.json().await.unwrap();
+    assert_eq!((&zoned["zones"], zoned["min_plate_width"].as_f64()), (&zones, Some(0.02)));
+    let flat = json!({ "zones": [zones[0], { "kind": "ignore", "points": [[0.1, 0.2], [0.9, 0.2]] }] });
+    let (status, _, body) = error_of(browser.put("/api/cidades/cameras/portao-norte", &flat).await).await;
+    assert_eq!((status, body["error"]["field"].as_str()), (400, Some("zones[1].points")), "{body}");
+    let renamed = browser.put("/api/cidades/cameras/portao-norte", &json!({ "name": "Sul" })).await;
+    assert_eq!(renamed.json::<Value>().await.unwrap()["zones"], zones, "absent keeps them");
     assert_eq!(browser.delete("/api/cidades/cameras/portao-norte").await.status(), 204);
     assert_eq!(browser.get("/api/cidades/cameras/portao-norte").await.status(), 404);
     page.stop().await;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use warp::reply::Response;
 
+use super::zones::ZoneBody;
 use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
 use crate::camera::{CameraStatus, StreamInfo};
@@ -41,6 +42,9 @@ pub struct CameraView {
     pub lpr: LprStream,
     #[schema(value_type = String)]
     pub clock: CameraClock,
+    /// Plates narrower than this share of the picture's width do not count; 0 counts all.
+    pub min_plate_width: f64,
+    pub zones: Vec<ZoneBody>,
     /// Absent while the change that added the camera is being applied.
     pub status: Option<CameraHealth>,
 }
@@ -114,6 +118,8 @@ impl CameraView {
             audio: camera.audio,
             lpr: camera.lpr,
             clock: camera.clock,
+            min_plate_width: camera.min_plate_width,
+            zones: camera.zones.iter().map(ZoneBody::from).collect(),
             status: status.map(CameraHealth::from),
         }
     }
@@ -146,6 +152,10 @@ pub struct CameraInput {
     pub lpr: Option<LprStream>,
     #[schema(value_type = Option<String>)]
     pub clock: Option<CameraClock>,
+    /// Share of the picture's width, 0 to 1; 0 counts every plate.
+    pub min_plate_width: Option<f64>,
+    /// All zones of the camera, at most 16; they take effect without interrupting its recording.
+    pub zones: Option<Vec<ZoneBody>>,
 }
 
 impl CameraInput {
@@ -166,6 +176,8 @@ impl CameraInput {
         put(&mut camera.audio, self.audio);
         put(&mut camera.lpr, self.lpr);
         put(&mut camera.clock, self.clock);
+        put(&mut camera.min_plate_width, self.min_plate_width);
+        put(&mut camera.zones, self.zones.map(|zones| zones.into_iter().map(Into::into).collect()));
         // Credentials typed into the address first, so that the fields of their own win.
         if let Some((username, password)) = take_credentials(&mut camera.main_url) {
             camera.username = username;
@@ -301,7 +313,7 @@ fn explain(refused: Refused, index: Option<usize>) -> ApiError {
         .problems
         .into_iter()
         .map(|problem| Problem {
-            key: problem.key.strip_prefix(&prefix).unwrap_or(&problem.key).to_owned(),
+            key: field(problem.key.strip_prefix(&prefix).unwrap_or(&problem.key)),
             message: problem.message,
         })
         .collect();
@@ -312,6 +324,14 @@ fn explain(refused: Refused, index: Option<usize>) -> ApiError {
     let mut error = ApiError::of_kind(refused.kind, message, kind_remedy(refused.kind));
     error.field = problems.first().map(|problem| problem.key.clone());
     error.with_problems(problems)
+}
+
+/// Pure. A key of the configuration as the API names it: `[[camera.zone]]` is `zones` here.
+fn field(key: &str) -> String {
+    match key.strip_prefix("zone") {
+        Some(rest) if rest.is_empty() || rest.starts_with('[') => format!("zones{rest}"),
+        _ => key.to_owned(),
+    }
 }
 
 /// Pure. An id made from a name: `Portão Sul` becomes `portao-sul`, then `portao-sul-2`.

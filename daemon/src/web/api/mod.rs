@@ -9,3 +9,4 @@ pub mod recordings;
 pub mod session;
 pub mod status;
 pub mod users;
+mod zones;
