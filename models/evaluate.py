@@ -90,9 +90,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with bench-br, bench-eu, bench-us, negatives")
     parser.add_argument("--manifest", type=Path, default=Path(__file__).resolve().parent / "manifest.toml")
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--int8", action="store_true", help="the INT8 twins where the manifest names any")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     args = parser.parse_args()
-    detector, reader = load(args.manifest)
+    detector, reader = load(args.manifest, args.int8)
     cv2.setNumThreads(1)
     results = [evaluate(args.data / name, detector, reader) for name in args.sets.split(",")]
     if args.json:

@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 
-def update_hash(manifest: Path, table: str, model: Path) -> None:
-    """Set `sha256` of `[table]` to that of `model`."""
+def update_hash(manifest: Path, table: str, model: Path, key: str = "sha256") -> None:
+    """Set `key` of `[table]` to the SHA-256 of `model`."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     text = manifest.read_text()
-    pattern = re.compile(rf"(^\[{re.escape(table)}\]$.*?^sha256 = )\"[0-9a-f]*\"", re.MULTILINE | re.DOTALL)
+    pattern = re.compile(rf"(^\[{re.escape(table)}\]$(?:(?!^\[).)*?^{key} = )\"[0-9a-f]*\"", re.MULTILINE | re.DOTALL)
     changed, count = pattern.subn(rf'\g<1>"{digest}"', text, count=1)
     if count != 1:
-        raise SystemExit(f'{manifest}: no line `sha256 = "..."` in table [{table}]; add one and run this again')
+        raise SystemExit(f'{manifest}: no line `{key} = "..."` in table [{table}]; add one and run this again')
     manifest.write_text(changed)
 
 

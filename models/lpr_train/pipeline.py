@@ -10,12 +10,15 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import onnxruntime
 
 from .rectify import rectify
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 GRAY = 114
 
@@ -63,6 +66,9 @@ def suppress(candidates: list[Candidate], limit: float, most: int = 256) -> list
 
 
 def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    # Only who runs a model needs ONNX Runtime: the two looks are tested without it.
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -168,11 +174,16 @@ class PlateReader:
         return text, total / length
 
 
-def load(manifest: Path) -> tuple[PlateDetector, PlateReader | None]:
-    """The models named in manifest.toml; the reader is None while it has no weights."""
+def load(manifest: Path, int8: bool = False) -> tuple[PlateDetector, PlateReader | None]:
+    """The models named in manifest.toml, with `int8` their twins where there are any; the reader is None while it has
+    no weights."""
     spec = tomllib.loads(manifest.read_text())
-    detector = PlateDetector(session(manifest.parent / spec["detector"]["file"]), spec["detector"])
+
+    def model(table: dict) -> Path:
+        return manifest.parent / (table.get("file_int8", table["file"]) if int8 else table["file"])
+
+    detector = PlateDetector(session(model(spec["detector"])), spec["detector"])
     reader = spec.get("reader")
-    if reader is None or not (manifest.parent / reader["file"]).exists():
+    if reader is None or not model(reader).exists():
         return detector, None
-    return detector, PlateReader(session(manifest.parent / reader["file"]), reader)
+    return detector, PlateReader(session(model(reader)), reader)
