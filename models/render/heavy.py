@@ -33,6 +33,9 @@ class Bus(Vehicle):
         at = -0.175 if self.heading < 0 else self.length + 0.175
         return Mount(at, 0.62, 0.40, 0.13)
 
+    def lamps(self):
+        return (0.93, -0.19, 0.86), (1.04, self.length + 0.19, 1.1)
+
     def _materials(self, part, p, n):
         out = Paint(len(p), (0.70, 0.71, 0.70), 0.04)
         x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
@@ -108,6 +111,9 @@ class Truck(Vehicle):
             return Mount(-0.135, 0.60, 0.40, 0.13)
         return Mount(self.length + 0.03, 0.70, 0.40, 0.13)
 
+    def lamps(self):
+        return (0.74, -0.13, 0.75), (0.72, self.length + 0.03, 0.70)
+
     def _materials(self, part, p, n):
         out = Paint(len(p), self.paint, 0.045)
         x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
@@ -173,6 +179,9 @@ class Motorcycle(Vehicle):
 
     def mount(self) -> Mount:
         return Mount(self.length - 0.02, 0.60, 0.20, 0.17)
+
+    def lamps(self):
+        return (0.0, 0.0, 0.95), (0.0, self.length - 0.04, 0.80)
 
     def _materials(self, part, p, n):
         out = Paint(len(p), self.paint, 0.05)

@@ -13,7 +13,9 @@ SUN = np.array([-0.50, -0.52, 0.69], np.float32)
 SUN /= np.linalg.norm(SUN)
 #: Samples for one vehicle: a far one is oversampled against flicker, a near one a little softer than the picture.
 SAMPLE_BUDGET = 120_000
-SCALE_RANGE = (0.72, 2.5)
+FINEST = 2.5
+#: Samples a pixel of a near vehicle; fewer where haste matters or the whole picture is soft anyway.
+COARSEST, COARSEST_DRAFT = 0.72, 0.5
 _GAMMA = (255 * np.linspace(0, 1, 4096) ** (1 / 2.2)).astype(np.float32)
 
 
@@ -45,6 +47,21 @@ class PinholeCamera:
         return local @ self.axes
 
 
+@dataclass(frozen=True)
+class Light:
+    """What falls on vehicles: direct light from SUN's direction, light from all around, and how bright lamps look."""
+
+    direct: tuple[float, float, float] = (1.05, 1.0, 0.92)
+    ambient: tuple[float, float, float] = (0.34, 0.34, 0.34)
+    ambient_up: float = 0.26
+    mirror: float = 1.0
+    highlight: float = 3.0
+    lamps: float = 1.0
+
+
+DAYLIGHT = Light()
+
+
 @dataclass
 class Mesh:
     """Quads with object coordinates and normals; `part` numbers the material of each quad."""
@@ -74,11 +91,12 @@ class Pixels:
     normal: np.ndarray
 
 
-def draw(image: np.ndarray, camera: PinholeCamera, mesh: Mesh, place, shade) -> None:
+def draw(image: np.ndarray, camera: PinholeCamera, mesh: Mesh, place, shade, draft: bool = False) -> None:
     """Draws a mesh into an sRGB BGR image.
 
     `place(points)` takes object points to the world and `place(normals, direction=True)` does so for directions;
     `shade(pixels, view, normal)` gives linear RGB from object positions and world view and normal directions.
+    A `draft` takes half of the samples.
     """
     world = place(mesh.points)
     pixel, depth = camera.project(world)
@@ -95,7 +113,8 @@ def draw(image: np.ndarray, camera: PinholeCamera, mesh: Mesh, place, shade) -> 
     size = high - low
     if size.min() <= 0:
         return
-    scale = float(np.clip(np.sqrt(SAMPLE_BUDGET / (size[0] * size[1] * 0.7)), *SCALE_RANGE))
+    budget, coarsest = (SAMPLE_BUDGET / 2, COARSEST_DRAFT) if draft else (SAMPLE_BUDGET, COARSEST)
+    scale = float(np.clip(np.sqrt(budget / (size[0] * size[1] * 0.7)), coarsest, FINEST))
     shape = np.maximum(1, np.round(size * scale)).astype(int)
     local = ((corners[kept] - low) * (shape / size)).astype(np.float32)
     order = np.argsort(-quad_depth[kept].mean(1))
@@ -172,14 +191,13 @@ def surroundings(direction: np.ndarray) -> np.ndarray:
 
 _HORIZON, _ZENITH = np.array([0.62, 0.72, 0.86], np.float32), np.array([0.20, 0.36, 0.68], np.float32)
 _BAND, _ASPHALT = np.array([0.10, 0.105, 0.09], np.float32), np.array([0.13, 0.13, 0.135], np.float32)
-_SUNLIGHT = np.array([1.05, 1.0, 0.92], np.float32)
 
 
-def lit(albedo, reflect, emission, normal: np.ndarray, view: np.ndarray) -> np.ndarray:
+def lit(albedo, reflect, emission, normal: np.ndarray, view: np.ndarray, light: Light = DAYLIGHT) -> np.ndarray:
     """Diffuse sun and sky, a mirrored environment with Fresnel weight, the sun's highlight, own light."""
     sun = np.maximum(normal @ SUN, 0)[:, None]
-    ambient = 0.34 + 0.26 * normal[:, 2:3]
-    color = albedo * (sun * _SUNLIGHT + ambient) + emission
+    ambient = np.array(light.ambient, np.float32) + light.ambient_up * normal[:, 2:3]
+    color = albedo * (sun * np.array(light.direct, np.float32) + ambient) + emission * light.lamps
     shiny = np.flatnonzero(reflect[:, 0] > 0.015)
     normal, view, reflect = normal[shiny], view[shiny], reflect[shiny]
     cosine = -np.einsum("nk,nk->n", view, normal)[:, None]
@@ -190,7 +208,7 @@ def lit(albedo, reflect, emission, normal: np.ndarray, view: np.ndarray) -> np.n
     highlight = np.maximum(mirrored @ SUN, 0)[:, None]
     for _ in range(8):
         highlight *= highlight
-    color[shiny] += fresnel * (surroundings(mirrored) + 3.0 * highlight - color[shiny])
+    color[shiny] += fresnel * (light.mirror * surroundings(mirrored) + light.highlight * highlight - color[shiny])
     return color
 
 

@@ -27,6 +27,13 @@ class Passage:
     start_s: float
     pace: float
     first_m: float
+    #: Stands with its near end at `first_m` as long as the loop lasts.
+    parked: bool = False
+
+    @property
+    def plate_size_m(self) -> tuple[float, float]:
+        height, width = self.plate.rgb.shape[:2]
+        return width / PLATE_PX_PER_MM / 1000, height / PLATE_PX_PER_MM / 1000
 
     @property
     def direction(self) -> str:
@@ -38,6 +45,8 @@ class Passage:
 
     def near_end_m(self, t_s: float) -> float | None:
         """Distance of the vehicle's near end, or None while it is not in the scene."""
+        if self.parked:
+            return self.first_m
         since = (t_s - self.start_s) * self.pace
         low, high = self._span()
         if not 0 <= since <= _travel_s(low, high):
@@ -81,8 +90,8 @@ def plan(seed: int, seconds: float) -> list[Passage]:
         begin = seconds * number / len(groups) + rng.uniform(0.2, 0.8)
         free = {1: begin, -1: begin + rng.uniform(0.0, 1.5)}
         for kind, paint, heading, layout, color in group:
-            vehicle = _vehicle(kind, paint, heading)
-            text = _new_text(layout, rng, texts)
+            vehicle = vehicle_of(kind, paint, heading)
+            text = new_text(layout, rng, texts)
             plate = render_plate(text, layout, color, rng, PLATE_PX_PER_MM)
             lane = 1.78 if kind != "motorcycle" else 2.15
             passage = Passage(vehicle, plate, heading * (lane + rng.uniform(-0.12, 0.12)), free[heading],
@@ -117,18 +126,18 @@ def _kinds(rng: np.random.Generator, count: int) -> list[tuple]:
     return mixed
 
 
-def _vehicle(kind: str, paint: str, heading: int) -> Vehicle:
+def vehicle_of(kind: str, paint: str, heading: int) -> Vehicle:
     return {"bus": Bus, "truck": Truck, "motorcycle": Motorcycle}[kind](paint, heading) if kind in (
         "bus", "truck", "motorcycle") else Car(kind, paint, heading)  # fmt: skip
 
 
-def _new_text(layout: str, rng: np.random.Generator, used: list[str]) -> str:
+def new_text(layout: str, rng: np.random.Generator, used: list[str]) -> str:
     while True:
         text = random_text(layout, rng)
-        if all(_difference(text, other) >= MIN_DIFFERENCE for other in used):
+        if all(difference(text, other) >= MIN_DIFFERENCE for other in used):
             used.append(text)
             return text
 
 
-def _difference(a: str, b: str) -> int:
+def difference(a: str, b: str) -> int:
     return sum(x != y for x, y in zip(a, b, strict=False)) + abs(len(a) - len(b))

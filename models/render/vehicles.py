@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from .mesh import canopy, curve, ellipsoid, loft, wheel
-from .raster import Mesh, lit
+from .raster import DAYLIGHT, Light, Mesh, lit
 
 BODY, CABIN, TIRE, MIRROR, BOX = range(5)
 
@@ -71,17 +71,22 @@ class Vehicle:
 
         return place
 
-    def shade(self, pixels, view, normal) -> np.ndarray:
+    def lamps(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """One head lamp and one rear lamp in vehicle coordinates; each has a twin at -x."""
+        raise NotImplementedError
+
+    def shade(self, pixels, view, normal, light: Light = DAYLIGHT) -> np.ndarray:
         albedo, reflect, emission = self._materials(pixels.part, pixels.position, pixels.normal)
         # Close to the ground less sky is seen.
         occlusion = np.clip(0.45 + pixels.position[:, 2:3] * 0.9, 0.45, 1.0)
-        return lit(albedo * occlusion, reflect, emission, normal, view)
+        return lit(albedo * occlusion, reflect, emission, normal, view, light)
 
-    def plate_corners(self, x: float, y: float) -> np.ndarray:
-        """World corners, as read: top-left, top-right, bottom-right, bottom-left."""
+    def plate_corners(self, x: float, y: float, size_m: tuple[float, float] | None = None) -> np.ndarray:
+        """World corners, as read: top-left, top-right, bottom-right, bottom-left; of the mount's size unless given."""
         m = self.mount()
         at = y + (m.y if self.heading < 0 else self.length - m.y)
-        half, top, low = m.width / 2, m.z + m.height / 2, m.z - m.height / 2
+        width, height = size_m or (m.width, m.height)
+        half, top, low = width / 2, m.z + height / 2, m.z - height / 2
         return np.array([[x - half, at, top], [x + half, at, top], [x + half, at, low], [x - half, at, low]])
 
 
@@ -165,6 +170,10 @@ class Car(Vehicle):
         if self.heading < 0:
             return Mount(-0.105, 0.47 if self.kind in ("hatch", "sedan") else 0.56, 0.40, 0.13)
         return Mount(self.length + 0.105, 0.70 if self.kind != "sedan" else 0.66, 0.40, 0.13)
+
+    def lamps(self):
+        w = self.half_width
+        return (w * 0.715, -0.09, self.belt * 0.80 - 0.105), (w * 0.84, self.length + 0.09, self.belt - 0.15)
 
     def _materials(self, part, p, n):
         out = Paint(len(p), self.paint, 0.045)

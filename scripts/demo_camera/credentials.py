@@ -105,7 +105,7 @@ class Guard:
         ]
 
     def check_http_digest(self, header: str, method: str, uri: str) -> str:
-        """"ok", "wrong", or "stale": right but the nonce is too old, which is not a failed try."""
+        """ "ok", "wrong", or "stale": right but the nonce is too old, which is not a failed try."""
         fields = parse_digest(header)
         hasher = _HASHES.get(fields.get("algorithm", "MD5").upper())
         nonce = fields.get("nonce", "")

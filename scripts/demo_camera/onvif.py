@@ -85,8 +85,7 @@ class OnvifService:
 
     def _tds_GetScopes(self, _request: Request, _host: str) -> str:
         return "".join(
-            "<tds:Scopes><tt:ScopeDef>Fixed</tt:ScopeDef>"
-            f"<tt:ScopeItem>{escape(scope)}</tt:ScopeItem></tds:Scopes>"
+            f"<tds:Scopes><tt:ScopeDef>Fixed</tt:ScopeDef><tt:ScopeItem>{escape(scope)}</tt:ScopeItem></tds:Scopes>"
             for scope in self._camera.scopes
         )
 
@@ -168,7 +167,7 @@ class OnvifService:
             )
         if p.has_audio:
             body += self._audio_encoder(p)
-        return f"<trt:{tag} token={quoteattr(p.token)} fixed=\"true\">{body}</trt:{tag}>"
+        return f'<trt:{tag} token={quoteattr(p.token)} fixed="true">{body}</trt:{tag}>'
 
     def _source_configuration(self, tag: str) -> str:
         main = self._camera.profiles[0]
@@ -209,7 +208,7 @@ class OnvifService:
         if not chosen:
             raise self._no_profile(wanted)
         return "".join(
-            f"<tr2:Profiles token={quoteattr(p.token)} fixed=\"true\"><tr2:Name>{escape(p.name)}</tr2:Name>"
+            f'<tr2:Profiles token={quoteattr(p.token)} fixed="true"><tr2:Name>{escape(p.name)}</tr2:Name>'
             f"<tr2:Configurations>{self._source_configuration('tr2:VideoSource')}"
             f"{self._encoder2('tr2:VideoEncoder', p)}</tr2:Configurations></tr2:Profiles>"
             for p in chosen

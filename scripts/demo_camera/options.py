@@ -5,6 +5,9 @@ import argparse
 from .faults import FaultError, parse_fault
 
 DEFAULT_PASSWORD = "rua-demo-2026"
+SCENES = ("day", "night", "rain", "dense", "empty")
+#: Below this the lanes of the fuller scenes have no room for their vehicles.
+SHORTEST_FULL_S = 30
 
 
 def ports(text: str) -> list[int]:
@@ -63,7 +66,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--bitrate", type=int, default=4000, metavar="KBPS", help="main stream, kbit/s (default 4000)")
     p.add_argument("--size", type=frame_size, default=(1920, 1080), metavar="WxH")
     p.add_argument("--fps", type=int, default=15)
-    p.add_argument("--scene-seconds", type=int, default=64, metavar="N", help="length of the loop (default 64)")
+    p.add_argument("--scene", choices=SCENES, default="day", help="what the street is like (default day)")
+    p.add_argument(
+        "--scene-seconds",
+        type=int,
+        metavar="N",
+        help="length of the loop (default 64, dense 72, night and rain 96, empty 120)",
+    )
     p.add_argument("--seed", type=int, default=7, help="another seed is another street day (default 7)")
     p.add_argument("--stagger", type=float, default=0.0, metavar="S", help="camera i starts i*S seconds into the loop")
     p.add_argument("--truth", metavar="FILE", help="write the true passages and loop starts as JSON")
@@ -88,8 +97,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         p.error("--count: 1 to 512")
     if not 1 <= options.fps <= 60:
         p.error("--fps: 1 to 60")
-    if not 2 <= options.scene_seconds <= 600:
-        p.error("--scene-seconds: 2 to 600")
+    shortest = SHORTEST_FULL_S if options.scene in ("night", "rain", "dense") else 2
+    if options.scene_seconds is not None and not shortest <= options.scene_seconds <= 600:
+        p.error(f"--scene-seconds: {shortest} to 600 for the scene {options.scene}")
     for name in ("rtsp_port", "onvif_port"):
         values = getattr(options, name)
         if len(values) not in (1, options.count):

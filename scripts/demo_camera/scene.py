@@ -29,6 +29,7 @@ class SceneError(RuntimeError):
 class SceneParams:
     """Everything that changes a pixel or a bit of the encoded files."""
 
+    kind: str
     seed: int
     width: int
     height: int
@@ -56,6 +57,13 @@ class SceneFiles:
     truth: dict
     snapshots: list[Path]
     cached: bool
+
+
+def usual_seconds(kind: str) -> int:
+    """Length of the loop unless another is asked for."""
+    from render.kinds import KINDS
+
+    return KINDS[kind].seconds
 
 
 def cache_root() -> Path:
@@ -112,8 +120,8 @@ def _build(params: SceneParams, folder: Path, log) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     started = time.monotonic()
-    scene = StreetScene(params.seed, (params.width, params.height), params.fps, params.seconds)
-    log("rendering the street scene, once; later starts take it from the cache")
+    scene = StreetScene(params.seed, (params.width, params.height), params.fps, params.seconds, params.kind)
+    log(f"rendering the {params.kind} scene, once; later starts take it from the cache")
     scene.prepare()
     chunks = _chunks(params)
     context = multiprocessing.get_context("fork")
@@ -152,7 +160,7 @@ def _watch(workers, progress, frames: int, started: float, log) -> None:
         if now - shown >= 3 and progress.value:
             shown = now
             left = (now - started) * (frames - progress.value) / progress.value
-            log(f"rendering the street scene: {100 * progress.value // frames} %, about {left:.0f} s left")
+            log(f"rendering the scene: {100 * progress.value // frames} %, about {left:.0f} s left")
 
 
 def _chunks(params: SceneParams) -> list[tuple[int, int]]:
