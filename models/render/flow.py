@@ -56,7 +56,7 @@ def plan_flow(flow: Flow, seed: int, seconds: float) -> list[Passage]:
         layout, color = CARS[(turns["car"] + 3) % len(CARS)]
         turns["car"] += 1
         text = new_text(layout, rng, texts)
-        vehicle = vehicle_of(_style(rng), _paint(rng), 1)
+        vehicle = vehicle_of(plain_style(rng), plain_paint(rng), 1)
         passages.append(Passage(vehicle, _plate(text, layout, color, rng), x, 0.0, 1.0, y, parked=True))
     return passages
 
@@ -70,7 +70,7 @@ def _fill(lane: Lane, flow: Flow, seconds: float, turns: dict, texts: list[str],
             turns[group] % {"car": len(CARS), "motorcycle": len(MOTORCYCLES), "working": len(WORKING)}[group]
         ]
         turns[group] += 1
-        vehicle = vehicle_of(_style(rng) if kind == "car" else kind, _paint(rng), lane.heading)
+        vehicle = vehicle_of(plain_style(rng) if kind == "car" else kind, plain_paint(rng), lane.heading)
         plate = _plate(new_text(layout, rng, texts), layout, color, rng)
         made.append(Passage(vehicle, plate, lane.x + rng.uniform(-0.12, 0.12), 0.0, lane.pace, flow.first_m))
     _schedule(made, seconds, rng)
@@ -118,9 +118,9 @@ def _plate(text: str, layout: str, color: str, rng: np.random.Generator):
     return render_plate(text, layout, color, rng, PLATE_PX_PER_MM, wear=float(rng.uniform(0.1, 0.7)))
 
 
-def _style(rng: np.random.Generator) -> str:
+def plain_style(rng: np.random.Generator) -> str:
     return list(Car.STYLES)[int(rng.integers(len(Car.STYLES)))]
 
 
-def _paint(rng: np.random.Generator) -> str:
+def plain_paint(rng: np.random.Generator) -> str:
     return list(PAINTS)[int(rng.integers(len(PAINTS)))]

@@ -21,6 +21,8 @@ PITCH_RAD, YAW_RAD = np.radians(8.2), np.radians(-0.4)
 #: Over these last meters a vehicle fades in or out.
 FADE_M = 6.0
 FRAME_CODE_BITS = 16
+#: A plate narrower than this (at 1920 pixels) is none that anybody reads.
+MIN_WIDTH_PX = 30.0
 
 
 class StreetScene:
@@ -33,13 +35,14 @@ class StreetScene:
         fps: int = 15,
         seconds: int | None = None,
         kind: str = "day",
+        zoom: float = 1.0,
     ) -> None:
         self.kind, self._setup = kind, KINDS[kind]
         self.seed, self.size, self.fps, self.seconds = seed, size, fps, seconds or self._setup.seconds
         self.frame_count = fps * self.seconds
         self.weather = self._setup.weather
         self.scale = size[0] / BASE_WIDTH
-        self.camera = PinholeCamera(*size, self._setup.focal_px * self.scale, EYE_M, PITCH_RAD, YAW_RAD)
+        self.camera = PinholeCamera(*size, self._setup.focal_px * zoom * self.scale, EYE_M, PITCH_RAD, YAW_RAD)
         self.passages = self._setup.plan(seed, self.seconds)
         self._background: np.ndarray | None = None
         self._noise: np.ndarray | None = None
@@ -72,18 +75,37 @@ class StreetScene:
         if self._bystanders:
             self._bystanders.draw(image, t)
         for y, passage in sorted(((y, p) for y, p in present if y is not None), key=lambda one: -one[0]):
-            self._draw_passage(image, passage, y, t)
+            before = passage.near_end_m(t - self.weather.exposure_s)
+            self._draw_passage(image, passage, y, y if before is None else before)
         self._sensor(image, index, t)
         self._overlay(image, index, t)
+        return image
+
+    def still(self, passage: Passage, y: float, speed_mps: float, index: int) -> np.ndarray:
+        """One vehicle with its near end at `y`, at the given speed, without the marks of a video; BGR."""
+        self.prepare()
+        image = self._background.copy()
+        before = y - passage.vehicle.heading * speed_mps * self.weather.exposure_s
+        self._draw_passage(image, passage, y, before)
+        self._sensor(image, index, 0.0)
         return image
 
     def truth(self) -> dict:
         """Passages in order of time: the plate, when it is readable in the loop, and its corners over time."""
         return scene_truth(self)
 
+    def plate_quad(self, passage: Passage, y: float) -> np.ndarray | None:
+        """Plate corners in pixels where the whole plate is in the picture, clear of the frame code, and wide enough."""
+        corners, depth = self.camera.project(passage.vehicle.plate_corners(passage.lane_x, y, passage.plate_size_m))
+        inside = (corners > 1).all() and (corners < np.array(self.size) - 1).all() and depth.min() > 1
+        wide = np.linalg.norm(corners[1] - corners[0]) >= MIN_WIDTH_PX * self.scale
+        clear = not (corners.max(0) > np.array(self.code_corner())).all()
+        return corners if inside and wide and clear else None
+
     # Drawing --------------------------------------------------------------------------------------
 
-    def _draw_passage(self, image: np.ndarray, passage: Passage, y: float, t: float) -> None:
+    def _draw_passage(self, image: np.ndarray, passage: Passage, y: float, before: float) -> None:
+        """`before` is where the vehicle's near end was when the shutter opened."""
         if passage.parked:
             low, color, open_ = self._parked[id(passage)]
             window = image[low[1] : low[1] + color.shape[0], low[0] : low[0] + color.shape[1]]
@@ -93,11 +115,11 @@ class StreetScene:
         if fade < 1:
             target = image.copy()
         self._shadow(target, passage.vehicle, passage.lane_x, y)
-        self._draw_vehicle(target, passage, y, t)
+        self._draw_vehicle(target, passage, y, before)
         if fade < 1:
             cv2.addWeighted(target, fade, image, 1 - fade, 0, image)
 
-    def _draw_vehicle(self, image: np.ndarray, passage: Passage, y: float, t: float) -> None:
+    def _draw_vehicle(self, image: np.ndarray, passage: Passage, y: float, before: float) -> None:
         vehicle, x, sky = passage.vehicle, passage.lane_x, self.weather.sky
         if sky == "night" and not passage.parked:
             lighten_road(image, self.camera, vehicle, x, y)
@@ -106,8 +128,7 @@ class StreetScene:
             return vehicle.shade(pixels, view, normal, self.weather.light)
 
         draw(image, self.camera, vehicle.mesh, vehicle.placer(x, y), shade, draft=self.kind != "day")
-        before = passage.near_end_m(t - self.weather.exposure_s)
-        self._paste_plate(image, passage, y, y if before is None else before)
+        self._paste_plate(image, passage, y, before)
         if sky == "rain" and y > 1.5:
             w = vehicle.half_width
             foot, _ = self.camera.project([[x - w, y, 0], [x + w, y, 0], [x, y, vehicle.height]])
@@ -121,7 +142,7 @@ class StreetScene:
         layers = []
         for tone in (0, 255):
             layer = np.full_like(self._background, tone)
-            self._draw_vehicle(layer, passage, passage.first_m, 0.0)
+            self._draw_vehicle(layer, passage, passage.first_m, passage.first_m)
             layers.append(layer.astype(np.float32))
         open_ = np.clip((layers[1] - layers[0]) / 255, 0, 1)
         rows, columns = (np.flatnonzero((open_[..., 0] < 1).any(axis=a)) for a in (1, 0))
@@ -148,7 +169,6 @@ class StreetScene:
         blend(image, cv2.convexHull(pixels.astype(np.float32))[:, 0], soft_px, -strength)
 
     def _paste_plate(self, image: np.ndarray, passage: Passage, y: float, before: float) -> None:
-        """`before` is where the vehicle was when the shutter opened."""
         vehicle, x, size_m = passage.vehicle, passage.lane_x, passage.plate_size_m
         corners, depth = self.camera.project(vehicle.plate_corners(x, y, size_m))
         if depth.min() < 1.5 or (corners.max(0) < 2).any() or (corners.min(0) > np.array(self.size) - 2).any():

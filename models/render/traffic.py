@@ -29,11 +29,13 @@ class Passage:
     first_m: float
     #: Stands with its near end at `first_m` as long as the loop lasts.
     parked: bool = False
+    #: What the plate's picture was drawn at.
+    px_per_mm: float = PLATE_PX_PER_MM
 
     @property
     def plate_size_m(self) -> tuple[float, float]:
         height, width = self.plate.rgb.shape[:2]
-        return width / PLATE_PX_PER_MM / 1000, height / PLATE_PX_PER_MM / 1000
+        return width / self.px_per_mm / 1000, height / self.px_per_mm / 1000
 
     @property
     def direction(self) -> str:

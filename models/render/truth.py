@@ -6,8 +6,7 @@ import numpy as np
 from .plate import category
 from .traffic import Passage
 
-#: A plate narrower than this (at 1920 pixels), or covered more than this, is in the truth's quads no more.
-MIN_WIDTH_PX = 30.0
+#: A plate covered more than this is in the truth's quads no more.
 MAX_COVERED = 0.03
 #: A person can read a plate that is once at least this wide: 50 px for one row of seven, 30 for two rows of four.
 READABLE_PX, READABLE_TWO_ROWS_PX = 50.0, 30.0
@@ -37,7 +36,7 @@ def _passage_truth(scene, passage: Passage) -> dict | None:
         if y is None:
             continue
         seen.append(index)
-        quad = plate_quad(scene, passage, y)
+        quad = scene.plate_quad(passage, y)
         if quad is None or _covered(scene, passage, quad, y, t) > MAX_COVERED:
             continue
         width = float(np.linalg.norm(quad[1] - quad[0]))
@@ -68,15 +67,6 @@ def _passage_truth(scene, passage: Passage) -> dict | None:
         "best_width_px": round(best_width, 1),
         "quads": quads,
     }
-
-
-def plate_quad(scene, passage: Passage, y: float) -> np.ndarray | None:
-    """Plate corners in pixels where the whole plate is in the picture, clear of the frame code, and wide enough."""
-    corners, depth = scene.camera.project(passage.vehicle.plate_corners(passage.lane_x, y, passage.plate_size_m))
-    inside = (corners > 1).all() and (corners < np.array(scene.size) - 1).all() and depth.min() > 1
-    wide = np.linalg.norm(corners[1] - corners[0]) >= MIN_WIDTH_PX * scene.scale
-    clear = not (corners.max(0) > np.array(scene.code_corner())).all()
-    return corners if inside and wide and clear else None
 
 
 def _covered(scene, passage: Passage, quad: np.ndarray, y: float, t: float) -> float:
