@@ -144,7 +144,7 @@ async fn every_kind_of_record_arrives_in_its_table() {
         .query_one(
             "SELECT d.plate, d.crop_key, d.crop_sha256, (extract(epoch FROM d.last_seen) * 1000000)::bigint, c.key,
                     (SELECT count(*) FROM ai.alternatives a WHERE a.detection_id = d.id),
-                    m.name, p.slug, b.status->>'pending_records', d.tableoid::regclass::text
+                    m.name, p.slug, b.status->>'pending_records', d.tableoid::regclass::text, d.category
              FROM ai.detections d
              JOIN streaming.clips c ON c.detection_id = d.id
              JOIN cidades.cameras m ON m.box_id = d.box_id AND m.camera = d.camera
@@ -164,6 +164,7 @@ async fn every_kind_of_record_arrives_in_its_table() {
     assert_eq!(row.get::<_, &str>(6), "Portão principal");
     assert_eq!(row.get::<_, &str>(7), "sao-paulo");
     assert_eq!(row.get::<_, &str>(8), "3");
+    assert_eq!(row.get::<_, &str>(10), "commercial");
     for table in ["streaming.gaps", "streaming.tombstones", "streaming.recordings", "ai.alerts", "sync.heads"] {
         assert_eq!(stage.count(table).await, 1, "{table}");
     }

@@ -171,6 +171,7 @@ async fn detect(store: &Store) {
             camera: "gate".parse().unwrap(),
             plate: Plate::normalize("ABC1D23"),
             layout: "br-mercosul".to_owned(),
+            category: None,
             confidence: 0.9,
             alternatives: Vec::new(),
             first_seen: now,

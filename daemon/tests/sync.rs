@@ -159,6 +159,7 @@ impl EdgeBox {
             camera: "gate".parse().unwrap(),
             plate: Plate::normalize(&format!("ABC{number:04}")),
             layout: "br-old".to_owned(),
+            category: Some("commercial".to_owned()),
             confidence: 0.97,
             alternatives: vec![("ABC1D23".to_owned(), 0.02)],
             first_seen: now.add_micros(-1_000_000),

@@ -57,6 +57,9 @@ pub struct Detection {
     pub plate: PlateText,
     /// Layout name of the reader model, `br-mercosul` and so on.
     pub layout: String,
+    /// `private`, `commercial`, `official` and so on; nothing from older boxes and unsure readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     pub confidence: f64,
     #[serde(default)]
     pub alternatives: Vec<Alternative>,
@@ -263,6 +266,7 @@ impl Body {
                 id("camera", &b.camera)?;
                 id("plate", b.plate.as_str())?;
                 id("layout", &b.layout)?;
+                optional("category", b.category.as_deref())?;
                 finite("confidence", b.confidence, 0.0, 1.0)?;
                 span("first_seen_us..last_seen_us", b.first_seen_us, b.last_seen_us)?;
                 time("best_at_us", b.best_at_us)?;

@@ -26,6 +26,7 @@ fn detection(plate: &str) -> Body {
         camera: "gate-1".into(),
         plate: PlateText(plate.into()),
         layout: "br-mercosul".into(),
+        category: Some("commercial".into()),
         confidence: 0.97,
         alternatives: vec![body::Alternative { text: PlateText("ABC1C84".into()), p: 0.02 }],
         first_seen_us: EPOCH,
@@ -71,6 +72,17 @@ fn a_batch_survives_the_wire_with_its_hashes_and_signature() {
     assert!(auth::verify_batch(&auth::public_key(&key()), box_id(), &back));
     assert!(!auth::verify_batch(&auth::public_key(&key()), Uuid::from_u128(8), &back));
     assert_eq!(Body::parse(&back.records[0].kind, &back.records[0].body).unwrap(), detection("ABC1C34"));
+}
+
+#[test]
+fn a_detection_of_an_older_box_has_no_category() {
+    let mut body = serde_json::to_value(chain_of(1)[0].body.as_ref()).unwrap();
+    assert_eq!(body.as_object_mut().unwrap().remove("category"), Some("commercial".into()));
+    let raw = serde_json::value::to_raw_value(&body).unwrap();
+    let Body::Detection(detection) = Body::parse("detection", &raw).unwrap() else { panic!("not a detection") };
+    assert_eq!(detection.category, None);
+    let raw = Body::Detection(detection).to_raw().unwrap();
+    assert!(!raw.get().contains("category"), "an older center is not bothered with what is not known");
 }
 
 #[test]

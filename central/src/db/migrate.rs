@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (2, "sync", include_str!("../../migrations/0002_sync.sql")),
     (3, "streaming", include_str!("../../migrations/0003_streaming.sql")),
     (4, "ai", include_str!("../../migrations/0004_ai.sql")),
+    (5, "detection_category", include_str!("../../migrations/0005_detection_category.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

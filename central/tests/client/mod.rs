@@ -115,6 +115,7 @@ pub fn detection(plate: &str, crop: Option<Hash>) -> Body {
         camera: "gate-1".to_owned(),
         plate: PlateText(plate.to_owned()),
         layout: "br-mercosul".to_owned(),
+        category: Some("commercial".to_owned()),
         confidence: 0.97,
         alternatives: vec![
             body::Alternative { text: PlateText("ABC1C84".to_owned()), p: 0.02 },

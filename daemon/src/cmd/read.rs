@@ -12,7 +12,7 @@ use crate::lpr::{StillPlate, StillReader};
 
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
-    /// One JSON object a line: {"file", "plates": [{"text", "box", "quad", "confidence", "layout", "alternatives"}]}
+    /// One JSON object a line: {"file", "plates": [{"text", "box", "quad", "confidence", "layout", "category", "alternatives"}]}
     #[arg(long)]
     pub json: bool,
     /// The models, instead of those that the configuration names

@@ -297,5 +297,17 @@ mod tests {
         wrong.detector.contract = DetectorContract::GtvQuad;
         let message = Detector::open(&wrong, &options()).err().unwrap().to_string();
         assert!(message.contains("[2,7]") && message.contains("float32[N,A,10]"), "{message}");
+        for (file, contract, expected, found) in [
+            ("quad.onnx", DetectorContract::YoloNms, "float32[N,7] or float32[1,N,6]", ",10]"),
+            ("yolo-nms.onnx", DetectorContract::YoloRaw, "float32[1,4+C,A]", "[2,7]"),
+            ("yolo-v8.onnx", DetectorContract::YoloNms, "float32[N,7]", "[1,5,12]"),
+        ] {
+            let mut wrong = manifest("foreign.toml");
+            (wrong.detector.file, wrong.detector.contract) = (file.into(), contract);
+            let message = Detector::open(&wrong, &options()).err().expect("refused").to_string();
+            for part in [file, "output `", expected, found, contract.name(), "foreign.toml"] {
+                assert!(message.contains(part), "{part} in {message}");
+            }
+        }
     }
 }

@@ -50,17 +50,26 @@ pub fn sharpness(rgb: &[u8], width: usize) -> f32 {
 #[derive(Clone, Debug)]
 pub struct Reading {
     pub slots: Slots,
-    pub layout: Option<Layout>,
+    pub layout: Option<Classes>,
+    /// Private, commercial, official and so on, as the plate's colors say.
+    pub category: Option<Classes>,
 }
 
-/// Probabilities over the layouts that the manifest names.
+/// Probabilities over classes that the manifest names: the layouts or the categories.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct Classes {
     pub names: Arc<[String]>,
     pub probabilities: Vec<f32>,
 }
 
-impl Layout {
+impl Classes {
+    /// The class that is likelier than all others together.
+    pub fn sure(&self) -> Option<&str> {
+        let (name, p) = self.names.iter().zip(&self.probabilities).max_by(|a, b| a.1.total_cmp(b.1))?;
+        (*p > 0.5).then_some(name.as_str())
+    }
+
+    /// What layouts mean for the grammar.
     pub fn belief(&self) -> LayoutBelief {
         self.names.iter().zip(&self.probabilities).fold(LayoutBelief::default(), |mut belief, (name, p)| {
             let p = f64::from(*p);
@@ -84,8 +93,8 @@ impl Layout {
 pub struct Fusion {
     alphabet: Option<Arc<[char]>>,
     log_slots: Vec<f32>,
-    layout_names: Option<Arc<[String]>>,
-    log_layout: Vec<f32>,
+    layout: ClassSum,
+    category: ClassSum,
     /// Sum of the squared weights.
     squares: f32,
     reads: u32,
@@ -107,15 +116,8 @@ impl Fusion {
             return;
         }
         accumulate(&mut self.log_slots, values, weight);
-        if let Some(layout) = &reading.layout {
-            if self.layout_names.is_none() {
-                self.layout_names = Some(Arc::clone(&layout.names));
-                self.log_layout = vec![0.0; layout.probabilities.len()];
-            }
-            if self.log_layout.len() == layout.probabilities.len() {
-                accumulate(&mut self.log_layout, &layout.probabilities, weight);
-            }
-        }
+        self.layout.add(reading.layout.as_ref(), weight);
+        self.category.add(reading.category.as_ref(), weight);
         self.squares += weight * weight;
         self.reads += 1;
     }
@@ -130,9 +132,8 @@ impl Fusion {
             return;
         }
         self.log_slots.iter_mut().zip(&other.log_slots).for_each(|(a, b)| *a += b);
-        if self.log_layout.len() == other.log_layout.len() {
-            self.log_layout.iter_mut().zip(&other.log_layout).for_each(|(a, b)| *a += b);
-        }
+        self.layout.absorb(&other.layout);
+        self.category.absorb(&other.category);
         self.squares += other.squares;
         self.reads += other.reads;
     }
@@ -143,12 +144,41 @@ impl Fusion {
         let temper = self.squares.max(1e-12).sqrt();
         let mut slots = self.log_slots.clone();
         slots.chunks_exact_mut(alphabet.len()).for_each(|slot| softmax(slot, temper));
-        let layout = self.layout_names.as_ref().map(|names| {
-            let mut probabilities = self.log_layout.clone();
-            softmax(&mut probabilities, temper);
-            Layout { names: Arc::clone(names), probabilities }
-        });
-        Some(Reading { slots: Slots::new(Arc::clone(alphabet), slots)?, layout })
+        let slots = Slots::new(Arc::clone(alphabet), slots)?;
+        Some(Reading { slots, layout: self.layout.classes(temper), category: self.category.classes(temper) })
+    }
+}
+
+/// Running sum of one classification; a model without it adds nothing.
+#[derive(Clone, Debug, Default)]
+struct ClassSum {
+    names: Option<Arc<[String]>>,
+    logs: Vec<f32>,
+}
+
+impl ClassSum {
+    fn add(&mut self, classes: Option<&Classes>, weight: f32) {
+        let Some(classes) = classes else { return };
+        if self.names.is_none() {
+            self.names = Some(Arc::clone(&classes.names));
+            self.logs = vec![0.0; classes.probabilities.len()];
+        }
+        if self.logs.len() == classes.probabilities.len() {
+            accumulate(&mut self.logs, &classes.probabilities, weight);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        if self.logs.len() == other.logs.len() {
+            self.logs.iter_mut().zip(&other.logs).for_each(|(a, b)| *a += b);
+        }
+    }
+
+    fn classes(&self, temper: f32) -> Option<Classes> {
+        let names = Arc::clone(self.names.as_ref()?);
+        let mut probabilities = self.logs.clone();
+        softmax(&mut probabilities, temper);
+        Some(Classes { names, probabilities })
     }
 }
 
@@ -179,7 +209,7 @@ mod tests {
         let rest = (1.0 - sure) / 3.0;
         let values =
             text.chars().flat_map(|c| ['A', 'B', 'C', '_'].map(|a| if a == c { sure } else { rest })).collect();
-        Reading { slots: Slots::new(alphabet, values).expect("well formed"), layout: None }
+        Reading { slots: Slots::new(alphabet, values).expect("well formed"), layout: None, category: None }
     }
 
     #[test]
@@ -224,6 +254,24 @@ mod tests {
         (0..5).for_each(|_| fusion.add(&look("A", 0.9), 0.5));
         fusion.add(&look("B", 1.0), 0.5);
         assert_eq!(fusion.reading().expect("looks").slots.greedy().0, "A");
+    }
+
+    #[test]
+    fn categories_are_voted_on_and_named_when_sure() {
+        let names: Arc<[String]> = ["private", "commercial", "other"].map(str::to_owned).into();
+        let with = |p: [f32; 3]| Reading {
+            category: Some(Classes { names: Arc::clone(&names), probabilities: p.to_vec() }),
+            ..look("AB", 0.8)
+        };
+        let mut fusion = Fusion::default();
+        fusion.add(&with([0.45, 0.4, 0.15]), 0.8);
+        assert_eq!(fusion.reading().expect("a look").category.expect("categories").sure(), None, "no majority");
+        fusion.add(&with([0.1, 0.8, 0.1]), 0.8);
+        let mut other = Fusion::default();
+        other.add(&with([0.2, 0.7, 0.1]), 0.8);
+        fusion.absorb(&other);
+        let fused = fusion.reading().expect("looks").category.expect("categories");
+        assert_eq!(fused.sure(), Some("commercial"), "{fused:?}");
     }
 
     #[test]

@@ -130,6 +130,12 @@ pub struct ReaderSpec {
     /// Names of the layout (or region) output's classes.
     #[serde(default)]
     pub layouts: Vec<String>,
+    /// Names of the category output's classes.
+    #[serde(default)]
+    pub categories: Vec<String>,
+    /// Below this value of the `plate` output a reading is of no plate; means nothing for a model without one.
+    #[serde(default = "half")]
+    pub plate_threshold: f32,
     /// The YAML that comes with a fast-plate-ocr model.
     pub config: Option<PathBuf>,
 }
@@ -224,6 +230,9 @@ impl Manifest {
         let r = &self.reader;
         if !(0.0..=0.5).contains(&r.margin_x) || !(0.0..=0.5).contains(&r.margin_y) {
             problems.push("[reader] margin_x and margin_y must lie between 0 and 0.5".into());
+        }
+        if !(0.0..=1.0).contains(&r.plate_threshold) {
+            problems.push(format!("[reader] plate_threshold = {} must lie between 0 and 1", r.plate_threshold));
         }
         let mut letters: Vec<char> = r.alphabet.chars().collect();
         letters.sort_unstable();

@@ -63,6 +63,8 @@ pub struct Finished<F> {
     /// The reading and its alternatives, likeliest first; never empty.
     pub ranked: Vec<Candidate>,
     pub layout: String,
+    /// See [`Reading::category`].
+    pub category: Option<String>,
     pub slots: Slots,
     pub first_us: i64,
     pub last_us: i64,
@@ -158,6 +160,8 @@ impl<F> Passages<F> {
         };
         let observation = track.last;
         let mut weight = weight(observation.quad.width(), read.sharpness, observation.score);
+        // Half readable counts half.
+        weight *= read.plate.unwrap_or(1.0);
         if self.size.0 > 0.0 && touches_border(&observation.quad, self.size) {
             // Cut off: its characters are not all there.
             weight *= 0.2;
@@ -292,6 +296,7 @@ impl<F> Passages<F> {
         self.remember(open, track);
         Outcome::Finished(Box::new(Finished {
             layout: layout_of(&reading, &top.text, best.observation.two_rows),
+            category: reading.category.as_ref().and_then(|c| c.sure()).map(str::to_owned),
             slots: reading.slots,
             first_us,
             last_us: track.last_us,
@@ -334,7 +339,7 @@ impl<F> Passages<F> {
 
 /// The likeliest texts of a reading.
 pub fn rank(reading: &Reading) -> Vec<Candidate> {
-    let belief = reading.layout.as_ref().map(super::fuse::Layout::belief).unwrap_or_default();
+    let belief = reading.layout.as_ref().map(super::fuse::Classes::belief).unwrap_or_default();
     grammar::rank(&reading.slots, belief)
 }
 
@@ -394,7 +399,7 @@ mod tests {
             alphabet.iter().map(|a| if *a == c { sure } else { (1.0 - sure) / 36.0 }).collect::<Vec<_>>()
         });
         let slots = Slots::new(alphabet.clone(), values.collect()).unwrap();
-        Read { reading: Reading { slots, layout: None }, sharpness: 0.2 }
+        Read { reading: Reading { slots, layout: None, category: None }, sharpness: 0.2, plate: None, readable: true }
     }
 
     struct Scene {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{ContractMismatch, LprError};
-use super::fuse::{Layout, Reading, sharpness};
+use super::fuse::{Classes, Reading, sharpness};
 use super::geometry::Quad;
 use super::grammar::Slots;
 use super::manifest::{Manifest, ReaderContract};
@@ -21,6 +21,39 @@ pub struct Read {
     pub reading: Reading,
     /// See [`sharpness`].
     pub sharpness: f32,
+    /// Probability that this is a readable plate and no lettering, grille or smear, from models that tell.
+    pub plate: Option<f32>,
+    /// Whether that is enough by the manifest; always true for models that do not tell.
+    pub readable: bool,
+}
+
+/// Which output is what. Only the slots are always there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Roles {
+    slots: usize,
+    layout: Option<usize>,
+    category: Option<usize>,
+    plate: Option<usize>,
+}
+
+impl Roles {
+    /// Ours go by name. fast-plate-ocr calls its slots `plate`; its first version has one output of any name.
+    fn find(contract: ReaderContract, names: &[&str]) -> Self {
+        let at = |name: &str| names.iter().position(|n| *n == name);
+        match contract {
+            ReaderContract::GtvSlots => Self {
+                slots: at("slots").unwrap_or(0),
+                layout: at("layout"),
+                category: at("category"),
+                plate: at("plate"),
+            },
+            ReaderContract::FastPlateOcr => {
+                let slots = at("plate").unwrap_or(0);
+                let other = (0..names.len()).find(|i| *i != slots);
+                Self { slots, layout: at("region").or(other), ..Self::default() }
+            }
+        }
+    }
 }
 
 pub struct Reader {
@@ -31,6 +64,9 @@ pub struct Reader {
     batches: bool,
     alphabet: Arc<[char]>,
     layouts: Arc<[String]>,
+    categories: Arc<[String]>,
+    plate_threshold: f32,
+    roles: Roles,
     plates: Vec<u8>,
     crop: Vec<u8>,
     outputs: Vec<Tensor>,
@@ -61,6 +97,11 @@ impl Reader {
             *channels == 1,
             *batch < 0,
         );
+        let names: Vec<&str> = model.outputs().iter().map(|o| o.name.as_str()).collect();
+        let roles = Roles::find(spec.contract, &names);
+        if let Some(wrong) = model.outputs().iter().find(|o| o.element != Element::F32) {
+            return Err(mismatch(&model, manifest, format!("output `{}`", wrong.name), "float32", wrong.to_string()));
+        }
         let mut reader = Self {
             model,
             contract: spec.contract,
@@ -69,6 +110,9 @@ impl Reader {
             batches,
             alphabet: spec.alphabet.chars().collect::<Vec<_>>().into(),
             layouts: spec.layouts.clone().into(),
+            categories: spec.categories.clone().into(),
+            plate_threshold: spec.plate_threshold,
+            roles,
             plates: Vec::new(),
             crop: Vec::new(),
             outputs: Vec::new(),
@@ -136,7 +180,11 @@ impl Reader {
         let size = plates.len() / pending.len();
         for (row, plate) in pending.drain(..).enumerate() {
             let sharpness = sharpness(&plates[row * size..(row + 1) * size], self.upright.width);
-            reads[plate] = self.reading(row).map(|reading| Read { reading, sharpness });
+            reads[plate] = self.reading(row).map(|reading| {
+                let probability = self.values(self.roles.plate, row).and_then(|v| v.first().copied());
+                let readable = probability.is_none_or(|p| p >= self.plate_threshold);
+                Read { reading, sharpness, plate: probability, readable }
+            });
         }
         plates.clear();
         Ok(())
@@ -155,42 +203,62 @@ impl Reader {
     }
 
     fn reading(&self, row: usize) -> Option<Reading> {
-        let values = |output: &Tensor| -> Option<Vec<f32>> {
-            let size = output.data.len().checked_div(*output.shape.first()?)?;
-            output.data.get(row * size..(row + 1) * size).map(<[f32]>::to_vec)
+        let slots = self.values(Some(self.roles.slots), row)?.to_vec();
+        let classes = |output, names: &Arc<[String]>| {
+            let probabilities = self.values(output, row).filter(|_| !names.is_empty())?.to_vec();
+            Some(Classes { names: Arc::clone(names), probabilities })
         };
-        let slots = Slots::new(Arc::clone(&self.alphabet), values(self.outputs.first()?)?)?;
-        let layout = self.outputs.get(1).filter(|_| !self.layouts.is_empty()).and_then(values);
-        let layout = layout.map(|probabilities| Layout { names: Arc::clone(&self.layouts), probabilities });
-        Some(Reading { slots, layout })
+        Some(Reading {
+            slots: Slots::new(Arc::clone(&self.alphabet), slots)?,
+            layout: classes(self.roles.layout, &self.layouts),
+            category: classes(self.roles.category, &self.categories),
+        })
     }
 
-    /// The slots must be whole over the alphabet, `[N,S,C]` or flat `[N,S*C]`, and the layouts as many as named.
+    /// What an output says about one plate of the batch.
+    fn values(&self, output: Option<usize>, row: usize) -> Option<&[f32]> {
+        let output = self.outputs.get(output?)?;
+        let size = output.data.len().checked_div(*output.shape.first()?)?;
+        output.data.get(row * size..(row + 1) * size)
+    }
+
+    /// The slots must be whole over the alphabet, `[N,S,C]` or flat `[N,S*C]`, layouts and categories as many as
+    /// named, and one value must say whether it is a plate.
     fn check_outputs(&self, manifest: &Manifest) -> Result<(), LprError> {
         let classes = self.alphabet.len();
-        let name = |i: usize| self.model.outputs().get(i).map_or("", |o| o.name.as_str());
-        let shape = |t: &Tensor| show_shape(&t.shape.iter().map(|d| *d as i64).collect::<Vec<_>>());
         let fits = |t: &Tensor| match t.shape.as_slice() {
             [_, slots, c] => *slots > 0 && *c == classes,
             [_, flat] => *flat > 0 && flat % classes == 0,
             _ => false,
         };
-        match self.outputs.first() {
-            Some(slots) if fits(slots) => {}
-            other => {
-                let found = other.map_or("absent".to_owned(), shape);
-                let expected = format!("float32[N,slots,{classes}], one class for each character of the alphabet");
-                return Err(mismatch(&self.model, manifest, format!("output `{}`", name(0)), &expected, found));
+        if !self.outputs.get(self.roles.slots).is_some_and(fits) {
+            let expected = format!("float32[N,slots,{classes}], one class for each character of the alphabet");
+            return Err(self.wrong(manifest, self.roles.slots, &expected));
+        }
+        let named = [
+            (self.roles.layout, self.layouts.len(), "layout"),
+            (self.roles.category, self.categories.len(), "category"),
+        ];
+        for (output, count, what) in named {
+            let Some(output) = output.filter(|_| count > 0) else { continue };
+            if self.outputs.get(output).is_none_or(|t| t.shape.len() != 2 || t.shape[1] != count) {
+                let expected = format!("float32[N,{count}], one class for each {what} in the manifest");
+                return Err(self.wrong(manifest, output, &expected));
             }
         }
-        let named = self.layouts.len();
-        match self.outputs.get(1) {
-            Some(layout) if named > 0 && layout.shape.last() != Some(&named) => {
-                let expected = format!("float32[N,{named}], one class for each layout in the manifest");
-                Err(mismatch(&self.model, manifest, format!("output `{}`", name(1)), &expected, shape(layout)))
+        match self.roles.plate {
+            Some(output) if self.outputs.get(output).is_none_or(|t| t.shape.iter().skip(1).any(|d| *d != 1)) => {
+                Err(self.wrong(manifest, output, "float32[N,1], the probability of a readable plate"))
             }
             _ => Ok(()),
         }
+    }
+
+    fn wrong(&self, manifest: &Manifest, output: usize, expected: &str) -> LprError {
+        let name = self.model.outputs().get(output).map_or("", |o| o.name.as_str());
+        let shape = |t: &Tensor| show_shape(&t.shape.iter().map(|d| *d as i64).collect::<Vec<_>>());
+        let found = self.outputs.get(output).map_or("absent".to_owned(), shape);
+        mismatch(&self.model, manifest, format!("output `{name}`"), expected, found)
     }
 }
 
@@ -236,19 +304,81 @@ mod tests {
     }
 
     #[test]
-    fn readers_of_fast_plate_ocr_load_flat_or_gray_with_regions() {
-        let mut image = street(320, 160, &[(64, 48, "QRS4E67")]);
+    fn every_generation_of_fast_plate_ocr_loads() {
         let quad = Quad::from_rect(&Rect::new(64.0, 48.0, 192.0, 112.0));
-        let mut v1 = manifest("foreign.toml");
-        v1.reader.file = "ocr-v1.onnx".into();
-        assert_eq!(texts(&v1, &image, &[quad]), ["QRS4E67"]);
-        draw_plate(&mut image, 64, 48, 128, 64, "QRS4E67", true);
-        let v2 = manifest("foreign.toml");
-        assert_eq!(texts(&v2, &image, &[quad]), ["QRS4E67"]);
-        let mut reader = Reader::open(&v2, &options()).unwrap();
+        // Flat from gray, whole from color, and whole with regions.
+        for (file, gray) in [("ocr-v0.onnx", true), ("ocr-v1.onnx", false), ("ocr-v2.onnx", false)] {
+            let mut image = street(320, 160, &[]);
+            draw_plate(&mut image, 64, 48, 128, 64, "QRS4E67", gray);
+            let mut model = manifest("foreign.toml");
+            model.reader.file = file.into();
+            assert_eq!(texts(&model, &image, &[quad]), ["QRS4E67"], "{file}");
+        }
+        let image = street(320, 160, &[(64, 48, "QRS4E67")]);
+        let mut reader = Reader::open(&manifest("foreign.toml"), &options()).unwrap();
         let read = reader.read(&RgbView::from(&image), &[quad], &Stats::default()).unwrap().remove(0).unwrap();
+        assert!(read.readable && read.plate.is_none(), "its output `plate` is the text");
         let belief = read.reading.layout.expect("regions").belief();
         assert!(belief.old > 0.3 && belief.mercosul > 0.3, "Brazil counts for both formats: {belief:?}");
+    }
+
+    #[test]
+    fn foreign_readers_that_do_not_fit_are_refused_by_tensor() {
+        let refusal = |change: &dyn Fn(&mut Manifest)| {
+            let mut wrong = manifest("foreign.toml");
+            change(&mut wrong);
+            Reader::open(&wrong, &options()).err().expect("refused").to_string()
+        };
+        let cases: [(&dyn Fn(&mut Manifest), [&str; 4]); 4] = [
+            (&|m| m.reader.alphabet.push('-'), ["ocr-v2.onnx", "`plate`", "38", "[1,9,37]"]),
+            (&|m| m.reader.layouts.push("Peru".into()), ["foreign.toml", "`region`", "float32[N,4]", "[1,3]"]),
+            (&|m| m.reader.file = "yolo-nms.onnx".into(), ["`images`", "uint8[N,H,W,1]", "float32", "[1,3,320,320]"]),
+            (
+                &|m| {
+                    m.reader.file = "ocr-v0.onnx".into();
+                    m.reader.contract = ReaderContract::GtvSlots;
+                },
+                ["`plates`", "uint8[N,H,W,3]", "[?,64,128,1]", "gtv-slots"],
+            ),
+        ];
+        for (change, parts) in cases {
+            let message = refusal(change);
+            for part in parts {
+                assert!(message.contains(part), "{part} in {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn outputs_go_by_name() {
+        let ours = |names: &[&str]| Roles::find(ReaderContract::GtvSlots, names);
+        let all = Roles { slots: 3, layout: Some(2), category: Some(1), plate: Some(0) };
+        assert_eq!(ours(&["plate", "category", "layout", "slots"]), all);
+        assert_eq!(ours(&["dense_7"]), Roles::default());
+        let theirs = |names: &[&str]| Roles::find(ReaderContract::FastPlateOcr, names);
+        assert_eq!(theirs(&["output_0"]), Roles::default());
+        assert_eq!(theirs(&["region", "plate"]), Roles { slots: 1, layout: Some(0), ..Roles::default() });
+        assert_eq!(theirs(&["slots", "where"]), Roles { layout: Some(1), ..Roles::default() });
+    }
+
+    #[test]
+    fn category_and_readability_come_with_the_text() {
+        // Green is what the test model answers as the probability of a plate; gray plates have some.
+        let mut image = street(320, 160, &[(16, 48, "ABC1D23")]);
+        draw_plate(&mut image, 176, 48, 128, 64, "ZZZZZZZ", true);
+        let quads = [16.0, 176.0].map(|x| Quad::from_rect(&Rect::new(x, 48.0, x + 128.0, 112.0)));
+        let mut reader = Reader::open(&manifest("full.toml"), &options()).unwrap();
+        let reads = reader.read(&RgbView::from(&image), &quads, &Stats::default()).unwrap();
+        let [Some(plate), Some(lettering)] = reads.as_slice() else { panic!("{reads:?}") };
+        assert_eq!(plate.reading.slots.greedy().0, "ABC1D23");
+        assert_eq!(plate.reading.category.as_ref().and_then(Classes::sure), Some("commercial"));
+        assert!(plate.readable && plate.plate.is_some_and(|p| p > 0.9), "{:?}", plate.plate);
+        assert!(!lettering.readable && lettering.plate.is_some_and(|p| p < 0.1), "{:?}", lettering.plate);
+        let mut patient = manifest("full.toml");
+        patient.reader.plate_threshold = 0.0;
+        let mut reader = Reader::open(&patient, &options()).unwrap();
+        let reads = reader.read(&RgbView::from(&image), &quads, &Stats::default()).unwrap();
+        assert!(reads.iter().flatten().all(|r| r.readable), "the manifest decides");
     }
 
     #[test]
@@ -261,6 +391,10 @@ mod tests {
         wrong.reader.layouts.pop();
         let message = Reader::open(&wrong, &options()).err().unwrap().to_string();
         assert!(message.contains("`layout`") && message.contains("[1,8]"), "{message}");
+        let mut wrong = manifest("full.toml");
+        wrong.reader.categories.push("taxi".to_owned());
+        let message = Reader::open(&wrong, &options()).err().unwrap().to_string();
+        assert!(message.contains("`category`") && message.contains("[N,8]") && message.contains("[1,7]"), "{message}");
         let mut wrong = manifest("manifest.toml");
         wrong.reader.file = "quad.onnx".into();
         let message = Reader::open(&wrong, &options()).err().unwrap().to_string();

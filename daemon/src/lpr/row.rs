@@ -137,6 +137,7 @@ fn row(
         camera: camera.clone(),
         plate: Plate::normalize(&text),
         layout: finished.layout.clone(),
+        category: finished.category.clone(),
         confidence,
         alternatives: ranked.map(|c| (c.text.clone(), c.p)).collect(),
         first_seen: UtcMicros(finished.first_us),

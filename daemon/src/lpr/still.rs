@@ -25,6 +25,9 @@ pub struct StillPlate {
     /// Probability of the whole text.
     pub confidence: f64,
     pub layout: String,
+    /// Private, commercial, official and so on, where the reader tells and is sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     pub alternatives: Vec<StillAlternative>,
 }
 
@@ -57,18 +60,19 @@ impl StillReader {
         self.read(&image)
     }
 
-    /// Best score first. Plates without a readable character are left out.
+    /// Best score first. Plates without a readable character, and what the reader says is no plate, are left out.
     pub fn read(&mut self, image: &RgbImage) -> Result<Vec<StillPlate>, LprError> {
         let picture = RgbView::from(image);
         let found = self.models.detector.detect(&picture, &self.stats)?;
         let quads: Vec<_> = found.iter().map(|o| o.quad).collect();
         let reads = self.models.reader.read(&picture, &quads, &self.stats)?;
         let plates = found.iter().zip(reads).filter_map(|(observation, read)| {
-            let reading = read?.reading;
+            let reading = read.filter(|r| r.readable)?.reading;
             let mut ranked = rank(&reading).into_iter();
             let Candidate { text, p } = ranked.next()?;
             Some(StillPlate {
                 layout: layout_of(&reading, &text, observation.two_rows),
+                category: reading.category.as_ref().and_then(|c| c.sure()).map(str::to_owned),
                 text,
                 bounds: observation.quad.bounds().to_array(),
                 quad: observation.quad.0,

@@ -125,8 +125,13 @@ impl Watch {
         drop(models);
         let tracking = Instant::now();
         for (id, read) in ids.into_iter().zip(reads) {
-            if let Some(read) = read {
-                self.passages.add(id, &read, || Arc::clone(&frame));
+            match read {
+                Some(read) if read.readable => {
+                    self.count_read("plate");
+                    self.passages.add(id, &read, || Arc::clone(&frame));
+                }
+                Some(_) => self.count_read("no_plate"),
+                None => self.count_read("outside"),
             }
         }
         let outcomes = self.passages.finish(time_us);
@@ -217,6 +222,12 @@ impl Watch {
             metrics::counter!("gtv_lpr_tracks_total", "camera" => self.camera.to_string(), "outcome" => name)
                 .increment(1);
         }
+    }
+
+    /// A plate that the detector found and the reader looked at.
+    fn count_read(&self, verdict: &'static str) {
+        metrics::counter!("gtv_lpr_reads_total", "camera" => self.camera.to_string(), "verdict" => verdict)
+            .increment(1);
     }
 
     fn count(&self, verdict: &'static str) {

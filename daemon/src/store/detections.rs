@@ -22,7 +22,7 @@ const SCAN_ROWS: i64 = 200_000;
 
 const COLUMNS: &str = "d.id, d.camera, d.plate, d.layout, d.confidence, d.alternatives, d.first_seen, d.last_seen, \
     d.best_at, d.quad, d.bbox, d.frame_width, d.frame_height, d.direction, d.reads, d.single, d.crop, d.frame, \
-    d.clip, d.clip_unavailable, d.slots";
+    d.clip, d.clip_unavailable, d.slots, d.category";
 
 impl Store {
     /// Keeps a detection and queues its record; a second call with the same id changes nothing.
@@ -159,7 +159,7 @@ fn insert(c: &Connection, row: &DetectionRow) -> Result<(), StoreError> {
     let words = search::words(row.plate.as_str(), &row.alternatives);
     c.prepare_cached(
         "INSERT INTO detections VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-            ?18, ?19, ?20, ?21, ?22, ?23)",
+            ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
     )?
     .execute(params![
         n,
@@ -184,7 +184,8 @@ fn insert(c: &Connection, row: &DetectionRow) -> Result<(), StoreError> {
         row.clip.as_ref().map(|o| &o.sha256),
         row.clip_unavailable,
         Json(&row.slots),
-        words
+        words,
+        row.category
     ])?;
     c.prepare_cached("INSERT INTO detection_trigrams (rowid, search) VALUES (?1, ?2)")?.execute(params![n, words])?;
     Ok(())
@@ -197,6 +198,7 @@ fn body(row: &DetectionRow) -> Result<Body, StoreError> {
         camera: row.camera.to_string(),
         plate: text(row.plate.as_str()),
         layout: row.layout.clone(),
+        category: row.category.clone(),
         confidence: row.confidence,
         alternatives: row.alternatives.iter().map(|(t, p)| Alternative { text: text(t), p: *p }).collect(),
         first_seen_us: row.first_seen.0,
@@ -278,6 +280,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(DetectionRow, [Option<String>; 3])> 
         camera: row.get(1)?,
         plate: row.get(2)?,
         layout: row.get(3)?,
+        category: row.get(21)?,
         confidence: row.get(4)?,
         alternatives: row.get::<_, Json<_>>(5)?.0,
         first_seen: row.get(6)?,

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0002_recordings.sql"),
     include_str!("steps/0003_detections.sql"),
     include_str!("steps/0004_people.sql"),
+    include_str!("steps/0005_detection_category.sql"),
 ];
 
 /// The newest schema this program knows.

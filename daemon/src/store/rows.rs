@@ -201,6 +201,9 @@ pub struct DetectionRow {
     pub plate: Plate,
     /// As the model manifest names them, for example `br-mercosul`.
     pub layout: String,
+    /// What the plate's colors say: `private`, `commercial`, `official` and so on, as the model manifest names them.
+    /// Nothing where the reader does not tell or is not sure.
+    pub category: Option<String>,
     /// Probability of the whole text, 0 to 1.
     pub confidence: f64,
     /// Other texts with their probabilities, best first.

@@ -24,6 +24,7 @@ fn passage(plate: &str, at: i64) -> DetectionRow {
         camera: camera("gate"),
         plate: Plate::normalize(plate),
         layout: "br-mercosul".to_owned(),
+        category: Some("official".to_owned()),
         confidence: 0.98,
         alternatives: vec![("XYZ9Z99".to_owned(), 0.01)],
         first_seen: UtcMicros((at - 10).max(0)),

@@ -139,6 +139,7 @@ impl Page {
             camera: camera.parse().unwrap(),
             plate: Plate::normalize(plate),
             layout: "br-mercosul".into(),
+            category: Some("commercial".into()),
             confidence: 0.97,
             alternatives: vec![("QQQ0Q00".into(), 0.01)],
             first_seen: time,

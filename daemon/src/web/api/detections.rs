@@ -29,6 +29,9 @@ pub struct DetectionView {
     pub plate: String,
     /// Plate layout, for example `br-mercosul`.
     pub layout: String,
+    /// What the plate's colors say: `private`, `commercial`, `official`, `special`, `diplomatic`, `collector` or
+    /// `other`; null where the reader does not tell or is not sure.
+    pub category: Option<String>,
     /// 0 to 1.
     pub confidence: f64,
     pub alternatives: Vec<Alternative>,
@@ -70,6 +73,7 @@ impl DetectionView {
             camera: row.camera.to_string(),
             plate: row.plate.as_str().to_owned(),
             layout: row.layout.clone(),
+            category: row.category.clone(),
             confidence: row.confidence,
             alternatives: row.alternatives.iter().map(|(text, p)| Alternative { text: text.clone(), p: *p }).collect(),
             first_seen: row.first_seen.0,
