@@ -8,16 +8,23 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::config::LprConfig;
-use crate::lpr::{StillPlate, StillReader};
+use crate::lpr::{Precision, StillPlate, StillRead, StillReader};
 
 #[derive(Debug, clap::Args)]
 pub struct ReadArgs {
-    /// One JSON object a line: {"file", "plates": [{"text", "box", "quad", "confidence", "layout", "category", "alternatives"}]}
+    /// One JSON object a line: {"file", "ms", "plates": [{"text", "box", "quad", "confidence", "layout",
+    /// "category", "alternatives"}]}; `ms` is the time from the decoded picture to the texts
     #[arg(long)]
     pub json: bool,
     /// The models, instead of those that the configuration names
     #[arg(long, value_name = "MANIFEST")]
     pub models: Option<PathBuf>,
+    /// Which file of a model that has two; the faster one on this machine when not given
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
+    /// Cores that work on an image, instead of `lpr.threads`
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
     /// JPEG, PNG, BMP or WebP files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
@@ -26,6 +33,7 @@ pub struct ReadArgs {
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a str,
+    ms: f64,
     plates: &'a [StillPlate],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -37,25 +45,28 @@ pub fn run(config: &LprConfig, args: &ReadArgs) -> anyhow::Result<ExitCode> {
     if let Some(models) = &args.models {
         config.manifest.clone_from(models);
     }
-    let mut reader = StillReader::open(&config).context("the plate reader cannot start")?;
+    if let Some(threads) = args.threads {
+        config.threads = threads;
+    }
+    let mut reader = StillReader::open(&config, args.precision).context("the plate reader cannot start")?;
     let mut out = std::io::stdout().lock();
     let mut failed = false;
     for image in &args.images {
         let result = reader.read_file(image);
         failed |= result.is_err();
         let file = image.to_string_lossy();
-        let (plates, error) = match &result {
-            Ok(plates) => (plates.as_slice(), None),
-            Err(error) => (&[][..], Some(error.to_string())),
+        let (StillRead { plates, ms }, error) = match result {
+            Ok(read) => (read, None),
+            Err(error) => (StillRead::default(), Some(error.to_string())),
         };
         if let Some(error) = &error {
             eprintln!("{error}");
         }
         if args.json {
-            let line = serde_json::to_string(&Line { file: &file, plates, error })?;
+            let line = serde_json::to_string(&Line { file: &file, ms, plates: &plates, error })?;
             writeln!(out, "{line}")?;
         } else {
-            write_text(&mut out, &file, plates)?;
+            write_text(&mut out, &file, &plates)?;
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -1,12 +1,17 @@
 //! The detector: a look at the whole picture, then a closer look at each candidate at full resolution.
 
+use std::time::Instant;
+
 use super::clutter::Clutter;
+use super::contract::{check_declared, check_output};
 use super::decode::{decode, suppress};
-use super::error::{ContractMismatch, LprError};
+use super::error::LprError;
+use super::geometry::{Rect, distance};
+use super::looks::Look;
 use super::manifest::{DetectorContract, DetectorSpec, Manifest, SecondLook};
 use super::picture::{Picture, RgbView};
 use super::resize::to_planes;
-use super::session::{Element, Input, Model, Options, Tensor, show_shape};
+use super::session::{Input, Model, Options, Tensor};
 use super::stats::{Stage, Stats};
 use super::track::Observation;
 use super::window::Window;
@@ -14,11 +19,11 @@ use super::window::Window;
 /// What surrounds a picture in the input, as in the training of every supported model.
 const GRAY: u8 = 114;
 
-/// Windows looked at in one run of the model.
-const BATCH: usize = 4;
-
 /// Candidates of one frame of a camera that are looked at again; the next frame is a tenth of a second away.
 const WATCH_LOOKS: usize = 4;
+
+/// Plates under way that are looked for in their windows in one frame.
+const EXPECTED_LOOKS: usize = 8;
 
 pub struct Detector {
     model: Model,
@@ -26,7 +31,8 @@ pub struct Detector {
     second: Option<SecondLook>,
     /// Input size of a model that takes only one.
     fixed: Option<(usize, usize)>,
-    batches: bool,
+    /// Windows looked at in one run of the model.
+    batch: usize,
     input: Vec<f32>,
     scaled: Vec<u8>,
     outputs: Vec<Tensor>,
@@ -38,14 +44,16 @@ impl Detector {
         let spec = manifest.detector.clone();
         let (file, bytes) = manifest.read_model(&spec.file, &spec.sha256)?;
         let model = Model::open(&file, &manifest.path, &bytes, options)?;
-        let (fixed, batches) = check(&model, spec.contract, manifest)?;
+        let declared = check_declared(&model, spec.contract, manifest)?;
         // A second look needs corners worth refining and an input of another size.
-        let second = spec.second_look().filter(|s| fixed.is_none_or(|f| f == (s.width, s.height)));
+        let second = spec.second_look().filter(|s| declared.fixed.is_none_or(|f| f == (s.width, s.height)));
+        let batch = if declared.batches { model.provider().batch() } else { 1 };
+        let fixed = declared.fixed;
         let mut detector =
-            Self { model, spec, second, fixed, batches, input: Vec::new(), scaled: Vec::new(), outputs: Vec::new() };
+            Self { model, spec, second, fixed, batch, input: Vec::new(), scaled: Vec::new(), outputs: Vec::new() };
         let blank = vec![GRAY; 64 * 36 * 3];
         detector.detect(&RgbView { data: &blank, width: 64, height: 36 }, &Stats::default())?;
-        detector.check_output(manifest)?;
+        check_output(&detector.model, detector.spec.contract, manifest, &detector.outputs)?;
         Ok(detector)
     }
 
@@ -57,48 +65,77 @@ impl Detector {
         self.spec.contract
     }
 
+    /// Milliseconds of one run on a gray picture of the size for video.
+    pub fn run_ms(&mut self) -> Result<f64, LprError> {
+        let (width, height) = self.fixed.unwrap_or(self.spec.watch_size());
+        self.input.clear();
+        self.input.resize(3 * width * height, f32::from(GRAY) / 255.0);
+        let began = Instant::now();
+        self.model.run(&[1, 3, height, width], &Input::F32(&self.input), &mut self.outputs)?;
+        Ok(began.elapsed().as_secs_f64() * 1000.0)
+    }
+
     /// Plates in a picture, best first, in its pixels.
     pub fn detect(&mut self, picture: &dyn Picture, stats: &Stats) -> Result<Vec<Observation>, LprError> {
-        let candidates = self.candidates(picture, stats)?;
+        let candidates = self.candidates(picture, self.spec.still_size(), stats)?;
         let Some(second) = self.second else { return Ok(candidates) };
-        let found = self.look_again(picture, &candidates, &second, stats)?;
-        Ok(self.plates(found.into_iter().flatten().collect()))
+        let places: Vec<Rect> = candidates.iter().map(|c| c.quad.bounds()).collect();
+        let found = self.look_again(picture, &places, &second, stats)?;
+        let found = places.iter().zip(&found).filter_map(|(place, seen)| overlapping(seen, place, second.iou));
+        Ok(self.plates(found.collect()))
     }
 
     /// As [`Self::detect`] in a frame of a camera: only the best few candidates that are not known for clutter get a
-    /// second look.
+    /// second look, and plates under way are looked for where they are expected, whatever the first look saw.
     pub fn watch(
         &mut self,
         picture: &dyn Picture,
+        (look, expected): (Look, &[Rect]),
         clutter: &mut Clutter,
         time_us: i64,
         stats: &Stats,
     ) -> Result<Vec<Observation>, LprError> {
-        let mut candidates = self.candidates(picture, stats)?;
+        let mut candidates = match (look, self.second) {
+            (Look::Windows, Some(_)) => Vec::new(),
+            (Look::Wide, _) => self.candidates(picture, self.spec.still_size(), stats)?,
+            _ => self.candidates(picture, self.spec.watch_size(), stats)?,
+        };
         let Some(second) = self.second else { return Ok(candidates) };
         clutter.forget(time_us);
         candidates.retain(|c| !clutter.is_known(c));
         candidates.truncate(WATCH_LOOKS);
-        let found = self.look_again(picture, &candidates, &second, stats)?;
-        for (candidate, found) in candidates.iter().zip(&found) {
-            if found.is_none_or(|o| o.score < self.spec.threshold) {
+        let mut places: Vec<Rect> = candidates.iter().map(|c| c.quad.bounds()).collect();
+        let unseen = |e: &&Rect| candidates.iter().all(|c| !is_near(&c.quad.bounds(), e));
+        places.extend(expected.iter().filter(unseen).take(EXPECTED_LOOKS));
+        let looks = self.look_again(picture, &places, &second, stats)?;
+        let mut found = Vec::new();
+        for (i, (place, seen)) in places.iter().zip(&looks).enumerate() {
+            let Some(candidate) = candidates.get(i) else {
+                found.extend(nearest(seen, place));
+                continue;
+            };
+            let plate = overlapping(seen, place, second.iou);
+            if plate.is_none_or(|o| o.score < self.spec.threshold) {
                 clutter.reject(candidate, time_us);
             }
+            found.extend(plate);
         }
-        Ok(self.plates(found.into_iter().flatten().collect()))
+        Ok(self.plates(found))
     }
 
     /// The first look; without a second one these are the plates.
-    fn candidates(&mut self, picture: &dyn Picture, stats: &Stats) -> Result<Vec<Observation>, LprError> {
+    fn candidates(
+        &mut self,
+        picture: &dyn Picture,
+        size: (usize, usize),
+        stats: &Stats,
+    ) -> Result<Vec<Observation>, LprError> {
         let (width, height) = (picture.width(), picture.height());
-        let whole = match (self.fixed, self.spec.contract) {
-            (Some(input), DetectorContract::GtvQuad) => Window::fit(width, height, input, false),
-            (Some(input), _) => Window::fit(width, height, input, true),
-            (None, _) => Window::whole(width, height, &self.spec),
+        let whole = match self.fixed {
+            Some(input) => Window::fit(width, height, input, self.spec.contract != DetectorContract::GtvQuad),
+            None => Window::whole(width, height, size, self.spec.max_upscale),
         };
-        let least = self.least();
-        let mut found =
-            suppress(self.look(picture, &[whole], least, stats)?.remove(0), self.spec.nms_iou, self.spec.nms_most);
+        let mut found = self.look(picture, &[whole], Stage::Detect, stats)?.remove(0);
         found.truncate(self.spec.max_candidates);
         Ok(found)
     }
@@ -110,29 +147,25 @@ impl Detector {
         }
     }
 
-    /// What a second look made of each candidate; `None` where it saw no plate there.
+    /// What is seen around each place at full resolution, best first; nothing for a place outside the picture.
     fn look_again(
         &mut self,
         picture: &dyn Picture,
-        candidates: &[Observation],
+        places: &[Rect],
         second: &SecondLook,
         stats: &Stats,
-    ) -> Result<Vec<Option<Observation>>, LprError> {
-        let (width, height, least) = (picture.width(), picture.height(), self.least());
-        let mut found = vec![None; candidates.len()];
-        let (places, windows): (Vec<_>, Vec<_>) = candidates
+    ) -> Result<Vec<Vec<Observation>>, LprError> {
+        let (width, height) = (picture.width(), picture.height());
+        let mut found = vec![Vec::new(); places.len()];
+        let (indices, windows): (Vec<usize>, Vec<Window>) = places
             .iter()
-            .map(|o| o.quad.bounds())
             .enumerate()
-            .filter_map(|(i, bounds)| Some(((i, bounds), Window::around(&bounds, second, width, height)?)))
+            .filter_map(|(i, place)| Some((i, Window::around(place, second, width, height)?)))
             .unzip();
-        let batch = if self.batches { BATCH } else { 1 };
-        for (places, windows) in places.chunks(batch).zip(windows.chunks(batch)) {
-            let looks = self.look(picture, windows, least, stats)?;
-            for ((i, bounds), look) in places.iter().zip(looks) {
-                // `suppress` sorts by score: the first that overlaps is the best.
-                let near = suppress(look, self.spec.nms_iou, self.spec.nms_most);
-                found[*i] = near.into_iter().find(|o| o.quad.bounds().iou(bounds) >= second.iou);
+        for (indices, windows) in indices.chunks(self.batch).zip(windows.chunks(self.batch)) {
+            let looks = self.look(picture, windows, Stage::Window, stats)?;
+            for (i, look) in indices.iter().zip(looks) {
+                found[*i] = look;
             }
         }
         Ok(found)
@@ -144,12 +177,13 @@ impl Detector {
         plates
     }
 
-    /// One run over windows with the same input size; per window what was found there, in pixels of the picture.
+    /// One run over windows with the same input size; per window what was found there, in pixels of the picture, best
+    /// first.
     fn look(
         &mut self,
         picture: &dyn Picture,
         windows: &[Window],
-        least: f32,
+        stage: Stage,
         stats: &Stats,
     ) -> Result<Vec<Vec<Observation>>, LprError> {
         let Some((input_width, input_height)) = windows.first().map(|w| w.input) else { return Ok(Vec::new()) };
@@ -165,80 +199,35 @@ impl Detector {
             })?;
         }
         let shape = [windows.len(), 3, input_height, input_width];
-        stats.time(Stage::Detect, || self.model.run(&shape, &Input::F32(&self.input), &mut self.outputs))?;
+        stats.time(stage, || self.model.run(&shape, &Input::F32(&self.input), &mut self.outputs))?;
         let Some(output) = self.outputs.first() else { return Ok(vec![Vec::new(); windows.len()]) };
+        let (least, spec) = (self.least(), &self.spec);
         let found = windows.iter().enumerate().map(|(index, window)| {
-            let mut found = decode(self.spec.contract, output, index, least);
+            let mut found = decode(spec.contract, output, index, least);
             for observation in &mut found {
                 observation.quad = window.map_back(&observation.quad);
             }
-            found
+            suppress(found, spec.nms_iou, spec.nms_most)
         });
         Ok(found.collect())
     }
-
-    /// Free dimensions show their size only after a run.
-    fn check_output(&self, manifest: &Manifest) -> Result<(), LprError> {
-        let contract = self.spec.contract;
-        let Some(output) = self.outputs.first() else { return Ok(()) };
-        let fits = match (contract, output.shape.as_slice()) {
-            (DetectorContract::GtvQuad, [_, _, 10]) | (DetectorContract::YoloNms, [_, 7] | [_, _, 6]) => true,
-            (DetectorContract::YoloRaw, [_, a, b]) => *a.min(b) >= 5,
-            _ => false,
-        };
-        if fits {
-            return Ok(());
-        }
-        let shape: Vec<i64> = output.shape.iter().map(|d| *d as i64).collect();
-        let name = self.model.outputs().first().map_or("", |o| o.name.as_str());
-        Err(mismatch(&self.model, manifest, format!("output `{name}`"), output_shape(contract), show_shape(&shape)))
-    }
 }
 
-fn output_shape(contract: DetectorContract) -> &'static str {
-    match contract {
-        DetectorContract::GtvQuad => "float32[N,A,10]",
-        DetectorContract::YoloNms => "float32[N,7] or float32[1,N,6]",
-        DetectorContract::YoloRaw => "float32[1,4+C,A] or float32[1,A,5+C]",
-    }
+/// The best that overlaps the candidate.
+fn overlapping(seen: &[Observation], candidate: &Rect, iou: f32) -> Option<Observation> {
+    seen.iter().find(|o| o.quad.bounds().iou(candidate) >= iou).copied()
 }
 
-fn mismatch(model: &Model, manifest: &Manifest, tensor: String, expected: &str, found: String) -> LprError {
-    LprError::Contract(Box::new(ContractMismatch {
-        file: model.file().to_owned(),
-        manifest: manifest.path.clone(),
-        tensor,
-        contract: manifest.detector.contract.name(),
-        expected: expected.to_owned(),
-        found,
-    }))
+/// The one closest to where a plate was expected, up to its own width away.
+fn nearest(seen: &[Observation], expected: &Rect) -> Option<Observation> {
+    let away = |o: &Observation| distance(o.quad.center(), expected.center());
+    let near = seen.iter().filter(|o| away(o) < expected.width().max(expected.height()));
+    near.min_by(|a, b| away(a).total_cmp(&away(b))).copied()
 }
 
-/// The fixed input size, if there is one, and whether several pictures fit in one run.
-fn check(
-    model: &Model,
-    contract: DetectorContract,
-    manifest: &Manifest,
-) -> Result<(Option<(usize, usize)>, bool), LprError> {
-    let expected = "float32[N,3,H,W]";
-    let Some(input) = model.inputs().first() else {
-        return Err(mismatch(model, manifest, "the input".to_owned(), expected, "absent".to_owned()));
-    };
-    let fixed = match (input.element, input.shape.as_slice()) {
-        (Element::F32, [_, -1 | 3, h, w]) if *h > 0 && *w > 0 => Some((*w as usize, *h as usize)),
-        (Element::F32, [_, -1 | 3, _, _]) => None,
-        _ => {
-            return Err(mismatch(model, manifest, format!("input `{}`", input.name), expected, input.to_string()));
-        }
-    };
-    let Some(output) = model.outputs().first() else {
-        return Err(mismatch(model, manifest, "the output".to_owned(), output_shape(contract), "absent".to_owned()));
-    };
-    if output.element != Element::F32 {
-        let found = output.to_string();
-        return Err(mismatch(model, manifest, format!("output `{}`", output.name), output_shape(contract), found));
-    }
-    Ok((fixed, input.shape[0] < 0))
+/// Whether a candidate may be the plate that is expected there: one window shows both.
+fn is_near(candidate: &Rect, expected: &Rect) -> bool {
+    distance(candidate.center(), expected.center()) < 0.5 * expected.width().max(expected.height())
 }
 
 #[cfg(test)]
@@ -265,6 +254,27 @@ mod tests {
         let mut detector = Detector::open(&manifest("manifest.toml"), &options()).unwrap();
         let empty = street(640, 384, &[]);
         assert!(detector.detect(&RgbView::from(&empty), &Stats::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_plate_under_way_is_found_where_it_is_expected() {
+        let image = street(640, 384, &[(160, 160, "ABC1D23"), (448, 160, "QRS4567")]);
+        let mut detector = Detector::open(&manifest("manifest.toml"), &options()).unwrap();
+        let (picture, stats) = (RgbView::from(&image), Stats::default());
+        let mut watch = |look, expected: &[Rect]| {
+            let found = detector.watch(&picture, (look, expected), &mut Clutter::default(), 0, &stats).unwrap();
+            found.iter().map(|o| o.quad.bounds()).collect::<Vec<_>>()
+        };
+        let truth = Rect::new(160.0, 160.0, 288.0, 224.0);
+        // Its prediction is off by a fifth of its width.
+        let expected = [Rect::new(184.0, 168.0, 312.0, 232.0), Rect::new(32.0, 320.0, 160.0, 384.0)];
+        let found = watch(Look::Windows, &expected);
+        assert!(found.len() == 1 && found[0].iou(&truth) > 0.9, "{found:?}");
+        assert!(watch(Look::Windows, &[]).is_empty());
+        assert_eq!(watch(Look::Whole, &expected).len(), 2, "nothing twice");
+        assert_eq!(watch(Look::Wide, &[]).len(), 2);
+        let runs = |stage| stats.stage(stage).count;
+        assert_eq!((runs(Stage::Detect), runs(Stage::Window)), (2, 2 + 2 + 1 + 2));
     }
 
     #[test]

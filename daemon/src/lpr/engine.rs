@@ -183,7 +183,7 @@ fn workers(config: &LprConfig) -> usize {
 async fn load(inner: Arc<Inner>, token: CancellationToken) -> TaskResult {
     let config = inner.shared.config.clone();
     let loaded = tokio::task::spawn_blocking(move || {
-        let sets = (0..workers(&config)).map(|_| Models::open(&config, 1)).collect::<Result<Vec<_>, _>>()?;
+        let sets = Models::open_sets(&config, 1, workers(&config), None)?;
         let status = sets.first().map(|models| models.status(&config));
         Ok::<_, super::LprError>((sets, status))
     })

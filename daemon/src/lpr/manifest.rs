@@ -54,12 +54,19 @@ pub struct DetectorSpec {
     /// Lower-case hex; empty: not checked.
     #[serde(default)]
     pub sha256: String,
+    /// The same model in 8-bit integers, used where it is faster.
+    pub file_int8: Option<PathBuf>,
+    #[serde(default)]
+    pub sha256_int8: String,
     pub contract: DetectorContract,
     /// Input size in pixels; a model with a fixed input ignores it.
     #[serde(default = "default_width")]
     pub width: usize,
     #[serde(default = "default_height")]
     pub height: usize,
+    /// Input size for most frames of a camera, where a plate has many chances; `width` x `height` where not given.
+    pub watch_width: Option<usize>,
+    pub watch_height: Option<usize>,
     /// A small picture is enlarged at most this much.
     #[serde(default = "one")]
     pub max_upscale: f32,
@@ -99,6 +106,22 @@ pub struct SecondLook {
 }
 
 impl DetectorSpec {
+    /// Width and height for still images.
+    pub fn still_size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    pub fn watch_size(&self) -> (usize, usize) {
+        (self.watch_width.unwrap_or(self.width), self.watch_height.unwrap_or(self.height))
+    }
+
+    /// Points at the 8-bit file, if there is one.
+    pub fn use_int8(&mut self) -> bool {
+        let Some(file) = self.file_int8.take() else { return false };
+        (self.file, self.sha256) = (file, std::mem::take(&mut self.sha256_int8));
+        true
+    }
+
     /// `None` when the manifest names no second look.
     pub fn second_look(&self) -> Option<SecondLook> {
         Some(SecondLook {
@@ -118,6 +141,9 @@ pub struct ReaderSpec {
     pub file: PathBuf,
     #[serde(default)]
     pub sha256: String,
+    pub file_int8: Option<PathBuf>,
+    #[serde(default)]
+    pub sha256_int8: String,
     pub contract: ReaderContract,
     /// Kept around the plate, as a share of its width and height on each side.
     #[serde(default)]
@@ -213,9 +239,13 @@ impl Manifest {
                 problems.push(format!("[detector] {key} = {value} must lie between 0 and 1"));
             }
         }
-        for (key, value) in [("width", d.width), ("height", d.height)]
-            .into_iter()
-            .chain(d.second_look().into_iter().flat_map(|s| [("second_width", s.width), ("second_height", s.height)]))
+        let (watch_width, watch_height) = d.watch_size();
+        for (key, value) in
+            [("width", d.width), ("height", d.height), ("watch_width", watch_width), ("watch_height", watch_height)]
+                .into_iter()
+                .chain(
+                    d.second_look().into_iter().flat_map(|s| [("second_width", s.width), ("second_height", s.height)]),
+                )
         {
             if !(32..=4096).contains(&value) || value % 32 != 0 {
                 problems.push(format!("[detector] {key} = {value} must be a multiple of 32 from 32 to 4096"));
@@ -247,6 +277,13 @@ impl Manifest {
 }
 
 impl ReaderSpec {
+    /// Points at the 8-bit file, if there is one.
+    pub fn use_int8(&mut self) -> bool {
+        let Some(file) = self.file_int8.take() else { return false };
+        (self.file, self.sha256) = (file, std::mem::take(&mut self.sha256_int8));
+        true
+    }
+
     /// Takes what the manifest leaves open from a fast-plate-ocr configuration: `alphabet`, `pad_char` and
     /// `plate_regions`. These files are flat; anything else in them is for training.
     fn take_yaml(&mut self, yaml: &str) {

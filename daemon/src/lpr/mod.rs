@@ -2,9 +2,11 @@
 //! passage. `docs/lpr.md` tells the procedure; ONNX Runtime is used in `session.rs` only.
 
 mod clutter;
+mod contract;
 mod decode;
 mod detect;
 mod engine;
+mod engine_cache;
 mod error;
 #[cfg(test)]
 mod fixtures;
@@ -12,10 +14,12 @@ mod fuse;
 mod gate;
 mod geometry;
 pub mod grammar;
+mod looks;
 mod manifest;
 mod models;
 mod passage;
 mod picture;
+mod precision;
 mod read;
 mod rectify;
 mod resize;
@@ -31,6 +35,7 @@ mod zones;
 pub use engine::{Engine, LprState, LprStatus};
 pub use error::LprError;
 pub use models::{ModelStatus, ModelsStatus};
+pub use precision::{Choice, Precision};
 pub use session::{Provider, Skipped};
 pub use stats::{Stage, StageMs};
-pub use still::{StillAlternative, StillPlate, StillReader};
+pub use still::{StillAlternative, StillPlate, StillRead, StillReader};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::detect::Detector;
 use super::error::LprError;
 use super::manifest::Manifest;
+use super::precision::{self, Choice, Precision};
 use super::read::Reader;
 use super::session::{Model, Options, Provider, Skipped, library_in_use};
 use crate::config::LprConfig;
@@ -18,6 +19,7 @@ use crate::config::LprConfig;
 pub struct Models {
     pub detector: Detector,
     pub reader: Reader,
+    chosen: (Choice, Choice),
 }
 
 /// A loaded model, for people.
@@ -26,6 +28,9 @@ pub struct ModelStatus {
     pub file: PathBuf,
     pub contract: &'static str,
     pub provider: Provider,
+    /// Of the file in use, and how the two files compare on this machine.
+    #[serde(flatten)]
+    pub choice: Choice,
     /// Providers tried before, and why each was not used.
     pub skipped: Vec<Skipped>,
 }
@@ -40,25 +45,37 @@ pub struct ModelsStatus {
 }
 
 impl Models {
-    /// `threads`: inside one run of a model.
-    pub fn open(config: &LprConfig, threads: usize) -> Result<Self, LprError> {
-        let manifest = Manifest::load(&find_manifest(&config.manifest))?;
+    /// `count` equal sets. `threads`: inside one run of a model. `forced`: which of a model's files to load; otherwise
+    /// the faster one, measured once.
+    pub fn open_sets(
+        config: &LprConfig,
+        threads: usize,
+        count: usize,
+        forced: Option<Precision>,
+    ) -> Result<Vec<Self>, LprError> {
+        let mut manifest = Manifest::load(&find_manifest(&config.manifest))?;
         let options = Options { library: config.ort_dylib.clone(), provider: config.provider, threads };
-        Ok(Self { detector: Detector::open(&manifest, &options)?, reader: Reader::open(&manifest, &options)? })
+        let chosen = precision::choose(&mut manifest, &options, forced)?;
+        let open = || {
+            let (detector, reader) = (Detector::open(&manifest, &options)?, Reader::open(&manifest, &options)?);
+            Ok(Self { detector, reader, chosen })
+        };
+        (0..count).map(|_| open()).collect()
     }
 
     pub fn status(&self, config: &LprConfig) -> ModelsStatus {
-        let of = |model: &Model, contract| ModelStatus {
+        let of = |model: &Model, contract, choice| ModelStatus {
             file: model.file().to_owned(),
             contract,
             provider: model.provider(),
+            choice,
             skipped: model.skipped().to_vec(),
         };
         ModelsStatus {
             manifest: find_manifest(&config.manifest),
             library: library_in_use().map(Path::to_owned).unwrap_or_default(),
-            detector: of(self.detector.model(), self.detector.contract().name()),
-            reader: of(self.reader.model(), self.reader.contract().name()),
+            detector: of(self.detector.model(), self.detector.contract().name(), self.chosen.0),
+            reader: of(self.reader.model(), self.reader.contract().name(), self.chosen.1),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::fuse::{Fusion, Reading, weight};
-use super::geometry::Quad;
+use super::geometry::{Quad, Rect};
 use super::grammar::{self, Candidate, Format, Slots};
 use super::read::Read;
 use super::track::{Direction, Observation, Track, TrackId, Tracker};
@@ -170,6 +170,13 @@ impl<F> Passages<F> {
         if open.best.as_ref().is_none_or(|best| weight > best.weight) {
             open.best = Some(Best { weight, at_us: track.last_us, observation, evidence: evidence() });
         }
+    }
+
+    /// Where the plates under way should be at `time_us`; those that stand still need no look of their own. `None` when
+    /// one is too new or too fast to say.
+    pub fn expected(&self, time_us: i64) -> Option<Vec<Rect>> {
+        let live = self.tracker.tracks().iter().filter(|t| time_us - t.last_us <= self.settings.leave_us);
+        live.filter(|track| !track.is_still()).map(|track| track.expected(time_us)).collect()
     }
 
     /// Nothing moved since the last look: plates found then are still there.
@@ -383,7 +390,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::lpr::geometry::Rect;
 
     const SIZE: (f32, f32) = (1920.0, 1080.0);
 

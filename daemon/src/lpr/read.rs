@@ -1,6 +1,7 @@
 //! The reader: upright plates to probabilities per character slot.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::{ContractMismatch, LprError};
 use super::fuse::{Classes, Reading, sharpness};
@@ -11,9 +12,6 @@ use super::picture::{Picture, RgbView};
 use super::rectify::{Upright, rectify};
 use super::session::{Element, Input, Model, Options, Tensor, show_shape};
 use super::stats::{Stage, Stats};
-
-/// Plates read in one run of the model; more are read in several.
-const BATCH: usize = 8;
 
 /// One plate as read in one picture.
 #[derive(Clone, Debug)]
@@ -61,7 +59,8 @@ pub struct Reader {
     contract: ReaderContract,
     upright: Upright,
     gray: bool,
-    batches: bool,
+    /// Plates read in one run of the model; more are read in several.
+    batch: usize,
     alphabet: Arc<[char]>,
     layouts: Arc<[String]>,
     categories: Arc<[String]>,
@@ -87,15 +86,15 @@ impl Reader {
             .first()
             .map_or(("the input".into(), "absent".into()), |i| (format!("input `{}`", i.name), i.to_string()));
         let shape = model.inputs().first().filter(|i| i.element == Element::U8).map(|i| i.shape.as_slice());
-        let (Some([batch, h @ 8..=1024, w @ 8..=1024, channels @ (1 | 3)]), true) =
+        let (Some([count, h @ 8..=1024, w @ 8..=1024, channels @ (1 | 3)]), true) =
             (shape, shape.is_some_and(|s| s.get(3) == Some(&3)) || spec.contract == ReaderContract::FastPlateOcr)
         else {
             return Err(mismatch(&model, manifest, tensor, expected, found));
         };
-        let (upright, gray, batches) = (
+        let (upright, gray, batch) = (
             Upright { width: *w as usize, height: *h as usize, margin_x: spec.margin_x, margin_y: spec.margin_y },
             *channels == 1,
-            *batch < 0,
+            if *count < 0 { model.provider().batch() } else { 1 },
         );
         let names: Vec<&str> = model.outputs().iter().map(|o| o.name.as_str()).collect();
         let roles = Roles::find(spec.contract, &names);
@@ -107,7 +106,7 @@ impl Reader {
             contract: spec.contract,
             upright,
             gray,
-            batches,
+            batch,
             alphabet: spec.alphabet.chars().collect::<Vec<_>>().into(),
             layouts: spec.layouts.clone().into(),
             categories: spec.categories.clone().into(),
@@ -132,6 +131,14 @@ impl Reader {
         self.contract
     }
 
+    /// Milliseconds of one run on an empty plate.
+    pub fn run_ms(&mut self) -> Result<f64, LprError> {
+        let blank = vec![0; self.upright.width * self.upright.height * 3];
+        let began = Instant::now();
+        self.run(1, &blank)?;
+        Ok(began.elapsed().as_secs_f64() * 1000.0)
+    }
+
     /// Reads the plates with these corners; `None` for one that lies outside the picture or is no plate at all.
     pub fn read(
         &mut self,
@@ -141,8 +148,7 @@ impl Reader {
     ) -> Result<Vec<Option<Read>>, LprError> {
         let size = self.upright.width * self.upright.height * 3;
         let mut reads: Vec<Option<Read>> = vec![None; quads.len()];
-        let batch = if self.batches { BATCH } else { 1 };
-        let mut pending: Vec<usize> = Vec::with_capacity(batch);
+        let mut pending: Vec<usize> = Vec::with_capacity(self.batch);
         let mut plates = std::mem::take(&mut self.plates);
         plates.clear();
         for (i, quad) in quads.iter().enumerate() {
@@ -157,7 +163,7 @@ impl Reader {
                 Ok(())
             })?;
             pending.push(i);
-            if pending.len() == batch {
+            if pending.len() == self.batch {
                 self.finish(&mut pending, &mut plates, &mut reads, stats)?;
             }
         }
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn plates_are_read_in_batches_and_in_order() {
+    fn plates_are_read_in_order_one_by_one_or_in_batches() {
         let names: Vec<String> = (0..11).map(|i| format!("ABC{i:04}")).collect();
         let at: Vec<(usize, usize)> = (0..11).map(|i| (16 + i % 4 * 150, 16 + i / 4 * 90)).collect();
         let plates: Vec<_> = at.iter().zip(&names).map(|(at, name)| (at.0, at.1, name.as_str())).collect();
@@ -300,7 +306,13 @@ mod tests {
         quads.insert(3, Quad::from_rect(&Rect::new(-300.0, 0.0, -200.0, 50.0)));
         let mut wanted = names.clone();
         wanted.insert(3, "outside".to_owned());
-        assert_eq!(texts(&manifest("manifest.toml"), &image, &quads), wanted);
+        let mut reader = Reader::open(&manifest("manifest.toml"), &options()).unwrap();
+        for batch in [1, 4, 8] {
+            reader.batch = batch;
+            let reads = reader.read(&RgbView::from(&image), &quads, &Stats::default()).unwrap();
+            let texts = reads.iter().map(|r| r.as_ref().map_or("outside".into(), |r| r.reading.slots.greedy().0));
+            assert_eq!(texts.collect::<Vec<String>>(), wanted, "{batch} in a run");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use serde::Serialize;
 
+use super::engine_cache;
 use super::error::LprError;
 use crate::config::Provider as Wanted;
 
@@ -40,20 +41,33 @@ impl Provider {
         }
     }
 
-    /// What to register, or why that is pointless.
-    fn dispatch(self) -> Result<Vec<ExecutionProviderDispatch>, String> {
+    /// Pictures or plates in one run. A run of several on one core of a CPU takes as long as each alone, or longer;
+    /// a graphics processor is idle for most of a run of one.
+    pub fn batch(self) -> usize {
+        match self {
+            Self::Tensorrt | Self::Cuda => 8,
+            Self::Cpu => 1,
+        }
+    }
+
+    /// What to register for the model with these bytes, or why that is pointless.
+    fn dispatch(self, model: &[u8]) -> Result<Vec<ExecutionProviderDispatch>, String> {
         let built_in = |available: ort::Result<bool>| match available {
             Ok(true) => Ok(()),
             Ok(false) => Err("this ONNX Runtime library was built without it".to_owned()),
             Err(e) => Err(e.to_string()),
         };
-        let cuda = || ep::CUDA::default().build().error_on_failure();
+        // Inputs come in a few sizes: the exhaustive search for the fastest convolution would begin anew for each.
+        let cuda = || {
+            let search = ep::cuda::ConvAlgorithmSearch::Heuristic;
+            ep::CUDA::default().with_conv_algorithm_search(search).with_tf32(true).build().error_on_failure()
+        };
         match self {
             Self::Tensorrt => {
                 built_in(<ep::TensorRT as ep::ExecutionProvider>::is_available())?;
-                let cache = cache_folder().join("tensorrt");
-                std::fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-                // Building an engine takes minutes on a Jetson; the cache makes that once per model and driver.
+                let cache = cache_folder();
+                let cache = engine_cache::folder(&cache, model, ort::info())
+                    .map_err(|e| format!("the engine cache in {}: {e}", cache.display()))?;
                 let tensorrt = ep::TensorRT::default()
                     .with_fp16(true)
                     .with_engine_cache(true)
@@ -303,7 +317,7 @@ impl Model {
 }
 
 fn build(runtime: &Runtime, provider: Provider, bytes: &[u8], threads: usize) -> Result<Session, String> {
-    let dispatch = provider.dispatch()?;
+    let dispatch = provider.dispatch(bytes)?;
     let text = |e: &dyn fmt::Display| e.to_string();
     Session::builder(&runtime.environment)
         .map_err(|e| text(&e))?

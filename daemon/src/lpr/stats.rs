@@ -12,8 +12,10 @@ pub enum Stage {
     Gate,
     /// Scaling the picture into the detector's input.
     Scale,
-    /// First and second look.
+    /// The detector on a whole picture.
     Detect,
+    /// The detector on the surroundings of candidates and plates under way.
+    Window,
     /// Making plates upright.
     Rectify,
     Read,
@@ -29,10 +31,11 @@ pub enum Stage {
     FrameToRow,
 }
 
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 11] = [
     Stage::Gate,
     Stage::Scale,
     Stage::Detect,
+    Stage::Window,
     Stage::Rectify,
     Stage::Read,
     Stage::Track,
@@ -48,6 +51,7 @@ impl Stage {
             Self::Gate => "gate",
             Self::Scale => "scale",
             Self::Detect => "detect",
+            Self::Window => "window",
             Self::Rectify => "rectify",
             Self::Read => "read",
             Self::Track => "track",
@@ -64,6 +68,7 @@ const BUCKETS: usize = 4 * 27;
 
 struct Histogram {
     buckets: [AtomicU64; BUCKETS],
+    total_us: AtomicU64,
 }
 
 impl Histogram {
@@ -91,13 +96,15 @@ pub struct Stats {
 pub struct StageMs {
     pub stage: &'static str,
     pub count: u64,
+    pub mean_ms: f64,
     pub p50_ms: f64,
     pub p95_ms: f64,
 }
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { stages: std::array::from_fn(|_| Histogram { buckets: std::array::from_fn(|_| AtomicU64::new(0)) }) }
+        let empty = || Histogram { buckets: std::array::from_fn(|_| AtomicU64::new(0)), total_us: AtomicU64::new(0) };
+        Self { stages: std::array::from_fn(|_| empty()) }
     }
 }
 
@@ -105,7 +112,9 @@ impl Stats {
     pub fn record(&self, stage: Stage, took: Duration) {
         let us = (took.as_nanos() as f64 / 1000.0).max(1.0);
         let bucket = ((us.log2() * 4.0) as usize).min(BUCKETS - 1);
-        self.stages[stage as usize].buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let histogram = &self.stages[stage as usize];
+        histogram.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        histogram.total_us.fetch_add(us as u64, Ordering::Relaxed);
         match stage {
             Stage::FrameToRow => metrics::histogram!("gtv_frame_to_row_seconds").record(took.as_secs_f64()),
             _ => metrics::histogram!("gtv_lpr_stage_seconds", "stage" => stage.name()).record(took.as_secs_f64()),
@@ -122,9 +131,11 @@ impl Stats {
 
     pub fn stage(&self, stage: Stage) -> StageMs {
         let histogram = &self.stages[stage as usize];
+        let count: u64 = histogram.buckets.iter().map(|b| b.load(Ordering::Relaxed)).sum();
         StageMs {
             stage: stage.name(),
-            count: histogram.buckets.iter().map(|b| b.load(Ordering::Relaxed)).sum(),
+            count,
+            mean_ms: histogram.total_us.load(Ordering::Relaxed) as f64 / 1000.0 / count.max(1) as f64,
             p50_ms: histogram.quantile(0.5).unwrap_or(0.0),
             p95_ms: histogram.quantile(0.95).unwrap_or(0.0),
         }
@@ -149,6 +160,7 @@ mod tests {
         let read = stats.stage(Stage::Read);
         assert_eq!(read.count, 100);
         assert!((read.p50_ms / 50.0 - 1.0).abs() < 0.15, "{}", read.p50_ms);
+        assert!((read.mean_ms - 50.5).abs() < 0.01, "{}", read.mean_ms);
         assert!((read.p95_ms / 95.0 - 1.0).abs() < 0.15, "{}", read.p95_ms);
         stats.record(Stage::Gate, Duration::ZERO);
         stats.record(Stage::Gate, Duration::from_secs(86_400));

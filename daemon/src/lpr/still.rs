@@ -1,6 +1,7 @@
 //! Plates in still images: `gtv-edge read`.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -9,6 +10,7 @@ use super::grammar::Candidate;
 use super::models::Models;
 use super::passage::{layout_of, rank};
 use super::picture::RgbView;
+use super::precision::Precision;
 use super::stats::Stats;
 use crate::config::LprConfig;
 use crate::media::{RgbImage, jpeg};
@@ -37,6 +39,14 @@ pub struct StillAlternative {
     pub p: f64,
 }
 
+/// The plates of a file.
+#[derive(Clone, Debug, Default)]
+pub struct StillRead {
+    pub plates: Vec<StillPlate>,
+    /// From the decoded picture to the texts.
+    pub ms: f64,
+}
+
 /// Reads one image after another.
 pub struct StillReader {
     models: Models,
@@ -44,20 +54,24 @@ pub struct StillReader {
 }
 
 impl StillReader {
-    pub fn open(config: &LprConfig) -> Result<Self, LprError> {
+    /// `forced`: which of a model's files to load where there are two; otherwise the faster one.
+    pub fn open(config: &LprConfig, forced: Option<Precision>) -> Result<Self, LprError> {
         // One image at a time has all cores to itself.
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        Ok(Self { models: Models::open(config, threads)?, stats: Stats::default() })
+        let models = Models::open_sets(config, threads, 1, forced)?.remove(0);
+        Ok(Self { models, stats: Stats::default() })
     }
 
     /// A JPEG, PNG, BMP or WebP file.
-    pub fn read_file(&mut self, path: &Path) -> Result<Vec<StillPlate>, LprError> {
+    pub fn read_file(&mut self, path: &Path) -> Result<StillRead, LprError> {
         let image = jpeg::decode_file(path)
             .map_err(|e| LprError::Picture { what: path.display().to_string(), message: e.to_string() })?;
-        self.read(&image)
+        let began = Instant::now();
+        let plates = self.read(&image)?;
+        Ok(StillRead { plates, ms: began.elapsed().as_secs_f64() * 1000.0 })
     }
 
     /// Best score first. Plates without a readable character, and what the reader says is no plate, are left out.

@@ -1,6 +1,6 @@
 //! Pure. Which plate of this frame is which plate of the last: constant-velocity prediction and greedy assignment.
 
-use super::geometry::{Quad, distance};
+use super::geometry::{Quad, Rect, distance};
 
 /// A plate found in one frame, in pixels of the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +35,17 @@ impl Track {
         let dt = seconds(time_us - self.last_us).min(0.5);
         let [x, y] = self.last.quad.center();
         [x + self.velocity[0] * dt, y + self.velocity[1] * dt]
+    }
+
+    /// Around the plate at `time_us`; `None` when it may be so far from there that a closer look misses it.
+    pub fn expected(&self, time_us: i64) -> Option<Rect> {
+        let moved = self.speed() * seconds(time_us - self.last_us);
+        // The velocity of a plate seen twice may be half wrong, and its surroundings show it up to a width aside.
+        if self.hits < 2 || moved > 1.5 * self.last.quad.width() {
+            return None;
+        }
+        let ([from_x, from_y], [x, y]) = (self.last.quad.center(), self.predicted_center(time_us));
+        Some(self.last.quad.translate(x - from_x, y - from_y).bounds())
     }
 
     pub fn speed(&self) -> f32 {
@@ -210,7 +221,6 @@ fn seconds(us: i64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lpr::geometry::Rect;
 
     fn at(x: f32, y: f32, width: f32) -> Observation {
         let quad = Quad::from_rect(&Rect::new(x, y, x + width, y + width * 0.33));
@@ -254,6 +264,18 @@ mod tests {
         let b = tracker.update(100_000, &[at(100.0, 100.0, 200.0)])[0];
         let c = tracker.update(200_000, &[at(900.0, 500.0, 80.0)])[0];
         assert!(a != b && b != c && a != c);
+    }
+
+    #[test]
+    fn a_plate_is_expected_where_it_goes_once_that_is_known() {
+        let mut tracker = Tracker::default();
+        tracker.update(0, &[at(100.0, 100.0, 80.0)]);
+        assert_eq!(tracker.tracks()[0].expected(100_000), None, "seen once");
+        tracker.update(100_000, &[at(140.0, 110.0, 80.0)]);
+        let expected = tracker.tracks()[0].expected(200_000).expect("a velocity");
+        assert!((expected.x1 - 180.0).abs() < 1.0 && (expected.y1 - 120.0).abs() < 1.0, "{expected:?}");
+        tracker.update(200_000, &[at(290.0, 110.0, 80.0)]);
+        assert_eq!(tracker.tracks()[0].expected(400_000), None, "too fast");
     }
 
     #[test]

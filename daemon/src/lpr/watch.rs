@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::clutter::Clutter;
 use super::error::LprError;
 use super::gate::{self, Gate, Verdict};
+use super::looks::Looks;
 use super::models::Pool;
 use super::passage::{Outcome, Passages, Settings};
 use super::row::Job;
@@ -46,6 +47,7 @@ pub struct Watch {
     zones: Arc<Zones>,
     gate: Gate,
     clutter: Clutter,
+    looks: Looks,
     passages: Passages<Arc<DecodedFrame>>,
     /// Time of the last frame, and when it was here.
     last: Option<(i64, Instant)>,
@@ -62,6 +64,7 @@ impl Watch {
             zones: Arc::default(),
             gate: Gate::new(gate::Settings::default()),
             clutter: Clutter::default(),
+            looks: Looks::default(),
             passages,
             last: None,
         }
@@ -111,7 +114,12 @@ impl Watch {
         let stats = &shared.stats;
         let size = (frame.width as f32, frame.height as f32);
         self.clutter.look_within(&self.zones, size);
-        let mut found = models.detector.watch(&*frame, &mut self.clutter, time_us, stats)?;
+        let expected = self.passages.expected(time_us);
+        let look = self.looks.next(time_us, expected.as_deref());
+        let expected = expected.unwrap_or_default();
+        let mut found = models.detector.watch(&*frame, (look, &expected), &mut self.clutter, time_us, stats)?;
+        metrics::counter!("gtv_lpr_looks_total", "camera" => self.camera.to_string(), "look" => look.name())
+            .increment(1);
         self.leave_out(&mut found, size);
         let ids = self.passages.observe(time_us, size, &found);
         let (ids, quads): (Vec<_>, Vec<_>) = ids

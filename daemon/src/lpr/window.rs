@@ -1,7 +1,7 @@
 //! Pure. Which part of a picture goes where in a detector's input, and back.
 
 use super::geometry::{Quad, Rect};
-use super::manifest::{DetectorSpec, SecondLook};
+use super::manifest::SecondLook;
 use super::picture::Region;
 
 /// A part of a picture, scaled and placed in an input of fixed size; what is not covered is gray.
@@ -17,10 +17,11 @@ pub struct Window {
 }
 
 impl Window {
-    /// The whole picture at the area that the manifest names, its own aspect, sides rounded to 32 pixels.
-    pub fn whole(width: usize, height: usize, spec: &DetectorSpec) -> Self {
+    /// The whole picture at about the area of `size`, its own aspect, sides rounded to 32 pixels, enlarged at most
+    /// `max_upscale` times.
+    pub fn whole(width: usize, height: usize, size: (usize, usize), max_upscale: f32) -> Self {
         let (w, h) = (width.max(1) as f64, height.max(1) as f64);
-        let scale = f64::from(spec.max_upscale).min(((spec.width * spec.height) as f64 / (w * h)).sqrt());
+        let scale = f64::from(max_upscale).min(((size.0 * size.1) as f64 / (w * h)).sqrt());
         let side = |v: f64| (((v * scale / 32.0).round_ties_even() as usize) * 32).clamp(32, 4096);
         Self::fit(width, height, (side(w), side(h)), false)
     }
@@ -80,11 +81,12 @@ mod tests {
 
     #[test]
     fn a_1080p_picture_becomes_672_by_384() {
-        let spec: DetectorSpec = toml::from_str("file = \"d\"\ncontract = \"gtv-quad\"\nmax_upscale = 2.0").unwrap();
-        let window = Window::whole(1920, 1080, &spec);
+        let size = (640, 384);
+        let window = Window::whole(1920, 1080, size, 2.0);
         assert_eq!((window.input, window.scaled, window.offset), ((672, 384), (672, 378), (0, 0)));
-        assert_eq!(Window::whole(64, 64, &spec).input, (128, 128), "enlarged twice at most");
-        assert_eq!(Window::whole(1, 100_000, &spec).input.0, 32, "absurd shapes stay bounded");
+        assert_eq!(Window::whole(1920, 1080, (512, 288), 2.0).input, (512, 288));
+        assert_eq!(Window::whole(64, 64, size, 2.0).input, (128, 128), "enlarged twice at most");
+        assert_eq!(Window::whole(1, 100_000, size, 2.0).input.0, 32, "absurd shapes stay bounded");
     }
 
     #[test]

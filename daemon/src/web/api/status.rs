@@ -8,7 +8,7 @@ use warp::reply::Response;
 
 use crate::base::time::UtcMicros;
 use crate::camera::CameraState;
-use crate::lpr::{LprState, LprStatus};
+use crate::lpr::{Choice, LprState, LprStatus, StageMs};
 use crate::sync::SyncStatus;
 use crate::web::app::App;
 use crate::web::error::{ApiError, ApiResult};
@@ -60,12 +60,27 @@ pub struct LprHealth {
     pub reason: String,
     /// Model files in use.
     pub models: Vec<String>,
+    /// How the 32-bit and the 8-bit file of each model compare on this machine.
+    pub precisions: Vec<ModelPrecision>,
     pub stages: Vec<StageTime>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ModelPrecision {
+    /// `detector` or `reader`.
+    pub model: String,
+    /// In use: `fp32` or `int8`.
+    pub precision: String,
+    /// Milliseconds of one run, measured at the start; null where the model has no 8-bit file or runs on a graphics
+    /// processor.
+    pub fp32_ms: Option<f64>,
+    pub int8_ms: Option<f64>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct StageTime {
     pub stage: String,
+    pub mean_ms: f64,
     pub p50_ms: f64,
     pub p95_ms: f64,
 }
@@ -79,17 +94,32 @@ impl From<LprStatus> for LprHealth {
             LprState::Failed => "failed",
         };
         let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let precision = |model: &str, choice: Choice| ModelPrecision {
+            model: model.to_owned(),
+            precision: choice.precision.name().to_owned(),
+            fp32_ms: choice.fp32_ms,
+            int8_ms: choice.int8_ms,
+        };
+        let precisions = status.models.iter().flat_map(|models| {
+            [precision("detector", models.detector.choice), precision("reader", models.reader.choice)]
+        });
         let files = status.models.iter().flat_map(|models| [&models.detector.file, &models.reader.file]);
         Self {
             state: state.to_owned(),
             provider: status.provider,
             reason: status.reason,
+            precisions: precisions.collect(),
             models: files.map(|file| name(file)).collect(),
             stages: status
                 .stages
                 .into_iter()
                 .filter(|stage| stage.count > 0)
-                .map(|stage| StageTime { stage: stage.stage.to_owned(), p50_ms: stage.p50_ms, p95_ms: stage.p95_ms })
+                .map(|StageMs { stage, mean_ms, p50_ms, p95_ms, .. }| StageTime {
+                    stage: stage.to_owned(),
+                    mean_ms,
+                    p50_ms,
+                    p95_ms,
+                })
                 .collect(),
         }
     }
