@@ -13,7 +13,7 @@ use super::picture::{Picture, RgbView};
 use super::resize::to_planes;
 use super::session::{Input, Model, Options, Tensor};
 use super::stats::{Stage, Stats};
-use super::track::Observation;
+use super::track::{Expected, Observation};
 use super::window::Window;
 
 /// What surrounds a picture in the input, as in the training of every supported model.
@@ -90,7 +90,7 @@ impl Detector {
     pub fn watch(
         &mut self,
         picture: &dyn Picture,
-        (look, expected): (Look, &[Rect]),
+        (look, expected): (Look, &[Expected]),
         clutter: &mut Clutter,
         time_us: i64,
         stats: &Stats,
@@ -106,7 +106,7 @@ impl Detector {
         candidates.truncate(WATCH_LOOKS);
         let mut places: Vec<Rect> = candidates.iter().map(|c| c.quad.bounds()).collect();
         let unseen = |e: &&Rect| candidates.iter().all(|c| !is_near(&c.quad.bounds(), e));
-        places.extend(expected.iter().filter(unseen).take(EXPECTED_LOOKS));
+        places.extend(expected.iter().map(|e| &e.bounds).filter(unseen).take(EXPECTED_LOOKS));
         let looks = self.look_again(picture, &places, &second, stats)?;
         let mut found = Vec::new();
         for (i, (place, seen)) in places.iter().zip(&looks).enumerate() {
@@ -262,12 +262,13 @@ mod tests {
         let mut detector = Detector::open(&manifest("manifest.toml"), &options()).unwrap();
         let (picture, stats) = (RgbView::from(&image), Stats::default());
         let mut watch = |look, expected: &[Rect]| {
-            let found = detector.watch(&picture, (look, expected), &mut Clutter::default(), 0, &stats).unwrap();
+            let expected: Vec<_> = expected.iter().map(|bounds| Expected { bounds: *bounds, sure: true }).collect();
+            let found = detector.watch(&picture, (look, &expected), &mut Clutter::default(), 0, &stats).unwrap();
             found.iter().map(|o| o.quad.bounds()).collect::<Vec<_>>()
         };
         let truth = Rect::new(160.0, 160.0, 288.0, 224.0);
-        // Its prediction is off by a fifth of its width.
-        let expected = [Rect::new(184.0, 168.0, 312.0, 232.0), Rect::new(32.0, 320.0, 160.0, 384.0)];
+        // Its prediction is off by a quarter of its width.
+        let expected = [Rect::new(192.0, 176.0, 320.0, 240.0), Rect::new(32.0, 320.0, 160.0, 384.0)];
         let found = watch(Look::Windows, &expected);
         assert!(found.len() == 1 && found[0].iou(&truth) > 0.9, "{found:?}");
         assert!(watch(Look::Windows, &[]).is_empty());

@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 
 use super::fuse::{Fusion, Reading, weight};
-use super::geometry::{Quad, Rect};
+use super::geometry::Quad;
 use super::grammar::{self, Candidate, Format, Slots};
 use super::read::Read;
-use super::track::{Direction, Observation, Track, TrackId, Tracker};
+use super::track::{Direction, Expected, Observation, Track, TrackId, Tracker};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -172,9 +172,8 @@ impl<F> Passages<F> {
         }
     }
 
-    /// Where the plates under way should be at `time_us`; those that stand still need no look of their own. `None` when
-    /// one is too new or too fast to say.
-    pub fn expected(&self, time_us: i64) -> Option<Vec<Rect>> {
+    /// Where the plates under way should be at `time_us`; those that stand still need no look of their own.
+    pub fn expected(&self, time_us: i64) -> Vec<Expected> {
         let live = self.tracker.tracks().iter().filter(|t| time_us - t.last_us <= self.settings.leave_us);
         live.filter(|track| !track.is_still()).map(|track| track.expected(time_us)).collect()
     }
@@ -390,6 +389,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::lpr::geometry::Rect;
 
     const SIZE: (f32, f32) = (1920.0, 1080.0);
 

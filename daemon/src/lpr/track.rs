@@ -37,15 +37,12 @@ impl Track {
         [x + self.velocity[0] * dt, y + self.velocity[1] * dt]
     }
 
-    /// Around the plate at `time_us`; `None` when it may be so far from there that a closer look misses it.
-    pub fn expected(&self, time_us: i64) -> Option<Rect> {
+    pub fn expected(&self, time_us: i64) -> Expected {
         let moved = self.speed() * seconds(time_us - self.last_us);
         // The velocity of a plate seen twice may be half wrong, and its surroundings show it up to a width aside.
-        if self.hits < 2 || moved > 1.5 * self.last.quad.width() {
-            return None;
-        }
+        let sure = self.hits > 1 && moved <= 1.5 * self.last.quad.width();
         let ([from_x, from_y], [x, y]) = (self.last.quad.center(), self.predicted_center(time_us));
-        Some(self.last.quad.translate(x - from_x, y - from_y).bounds())
+        Expected { bounds: self.last.quad.translate(x - from_x, y - from_y).bounds(), sure }
     }
 
     pub fn speed(&self) -> f32 {
@@ -95,6 +92,14 @@ impl Track {
         let reach = if self.hits == 1 { 2.5 * width } else { 1.2 * width + 0.4 * self.speed() * dt };
         (away <= reach).then(|| away / width + stretch)
     }
+}
+
+/// Where a plate should be by now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    pub bounds: Rect,
+    /// A closer look there will show it. Otherwise it is too new or too fast to say.
+    pub sure: bool,
 }
 
 /// All plates in view of one camera.
@@ -270,12 +275,12 @@ mod tests {
     fn a_plate_is_expected_where_it_goes_once_that_is_known() {
         let mut tracker = Tracker::default();
         tracker.update(0, &[at(100.0, 100.0, 80.0)]);
-        assert_eq!(tracker.tracks()[0].expected(100_000), None, "seen once");
+        assert!(!tracker.tracks()[0].expected(100_000).sure, "seen once");
         tracker.update(100_000, &[at(140.0, 110.0, 80.0)]);
-        let expected = tracker.tracks()[0].expected(200_000).expect("a velocity");
-        assert!((expected.x1 - 180.0).abs() < 1.0 && (expected.y1 - 120.0).abs() < 1.0, "{expected:?}");
+        let Expected { bounds, sure } = tracker.tracks()[0].expected(200_000);
+        assert!(sure && (bounds.x1 - 180.0).abs() < 1.0 && (bounds.y1 - 120.0).abs() < 1.0, "{bounds:?}");
         tracker.update(200_000, &[at(290.0, 110.0, 80.0)]);
-        assert_eq!(tracker.tracks()[0].expected(400_000), None, "too fast");
+        assert!(!tracker.tracks()[0].expected(400_000).sure, "too fast");
     }
 
     #[test]

@@ -115,8 +115,7 @@ impl Watch {
         let size = (frame.width as f32, frame.height as f32);
         self.clutter.look_within(&self.zones, size);
         let expected = self.passages.expected(time_us);
-        let look = self.looks.next(time_us, expected.as_deref());
-        let expected = expected.unwrap_or_default();
+        let look = self.looks.next(time_us, &expected);
         let mut found = models.detector.watch(&*frame, (look, &expected), &mut self.clutter, time_us, stats)?;
         metrics::counter!("gtv_lpr_looks_total", "camera" => self.camera.to_string(), "look" => look.name())
             .increment(1);
