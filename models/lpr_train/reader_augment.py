@@ -31,12 +31,31 @@ def rectify(image: np.ndarray, quad: np.ndarray, to_pool: bool = False) -> np.nd
     return cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def augment(pool: np.ndarray, aspect: float, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """A reader input (uint8, 64 x 128 x 3) from a pool picture of a plate whose height/width is `aspect`."""
+def augment(pool: np.ndarray, aspect: float, difficulty: float, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """A reader input (uint8, 64 x 128 x 3) from a pool picture of a plate whose height/width is `aspect`.
+
+    The second value says whether its colors are still those of the plate.
+    """
     picture = rectify(pool, _missed_corners(aspect, difficulty, rng)).astype(np.float32)
-    picture = _light(picture, difficulty, rng)
+    picture, true_colors = _light(picture, difficulty, rng)
     picture = _optics(picture, difficulty, rng)
-    return _sensor(picture, aspect, difficulty, rng)
+    return _sensor(picture, aspect, difficulty, rng), true_colors
+
+
+def spoil(pool: np.ndarray, aspect: float, rng: np.random.Generator) -> np.ndarray:
+    """A reader input that shows a plate but cannot be read: a few pixels, a smear, or half of it beside the frame."""
+    way = rng.random()
+    quad = POOL_QUAD.copy()
+    if way < 0.35:
+        aside = rng.uniform(0.45, 0.8) * rng.choice([-1, 1])
+        quad += (quad[2] - quad[0]) * ([aside, rng.uniform(-0.1, 0.1)] if rng.random() < 0.6 else [0.0, aside])
+    picture, _ = _light(rectify(pool, quad).astype(np.float32), 0.5, rng)
+    if 0.35 <= way < 0.7:
+        small = (int(rng.integers(5, 13)), int(rng.integers(3, 6)))
+        picture = cv2.resize(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), (INPUT_WIDTH, INPUT_HEIGHT))
+    elif way >= 0.7:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(8, 14), sigmaY=rng.uniform(1, 8))
+    return _sensor(picture, aspect, 0.3, rng)
 
 
 def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) -> np.ndarray:
@@ -49,7 +68,7 @@ def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) 
     quad += rng.normal(0, 1, (4, 2)).astype(np.float32) * unit * difficulty * rng.uniform(0.01, 0.06)
     quad += rng.normal(0, 0.05, 2).astype(np.float32) * unit * difficulty
     if rng.random() < 0.3 * difficulty:
-        grow = np.array([rng.uniform(-0.03, 0.12), rng.uniform(-0.06, 0.22)], np.float32)
+        grow = np.array([rng.uniform(-0.03, 0.14), rng.uniform(-0.06, 0.28)], np.float32)
         quad += np.sign(quad - center) * grow * span
         angle = np.radians(rng.normal(0, 4.0))
     else:
@@ -60,15 +79,15 @@ def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) 
     return (turned / [1, aspect] * span + center).astype(np.float32)
 
 
-def _light(picture: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Camera color, infrared, exposure, contrast, shadow and glare."""
-    mode = rng.random()
+def _light(picture: np.ndarray, difficulty: float, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """Camera color, infrared, exposure, contrast, shadow and glare; and whether the colors survived."""
+    mode, true_colors = rng.random(), True
     if mode < 0.3:
         picture = np.repeat(picture @ np.array([[0.3], [0.59], [0.11]], np.float32), 3, axis=2)
     elif mode < 0.4:
-        picture = picture[..., rng.permutation(3)]
+        picture, true_colors = picture[..., rng.permutation(3)], False
     if rng.random() < 0.03:
-        picture = 255 - picture
+        picture, true_colors = 255 - picture, False
     picture = picture * (1 + difficulty * rng.uniform(-0.28, 0.28, 3).astype(np.float32))
     height, width = picture.shape[:2]
     if rng.random() < 0.3 * difficulty:
@@ -89,7 +108,7 @@ def _light(picture: np.ndarray, difficulty: float, rng: np.random.Generator) -> 
     target = mean + difficulty * (rng.uniform(35, 215) - mean)
     picture = np.clip((picture - mean) * contrast + target, 0, 255)
     gamma = np.exp(rng.uniform(-0.5, 0.5) * difficulty)
-    return 255 * (picture / 255) ** gamma
+    return 255 * (picture / 255) ** gamma, true_colors
 
 
 def _optics(picture: np.ndarray, difficulty: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,18 +13,19 @@ import onnx
 import onnxruntime
 import torch
 
-from .reader_labels import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, LAYOUTS
+from .reader_labels import ALPHABET, CATEGORIES, INPUT_HEIGHT, INPUT_WIDTH, LAYOUTS
 from .reader_net import ExportedReader, Reader
 
 OPSET = 17
+OUTPUTS = ("slots", "layout", "category", "plate")
 TOLERANCE = 1e-4
 
 
-def export(checkpoint: Path, target: Path) -> ExportedReader:
+def export(checkpoint: Path, target: Path, temperature: float) -> ExportedReader:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     reader = Reader(**saved["network"])
     reader.load_state_dict(saved["average"])
-    model = ExportedReader(reader).eval()
+    model = ExportedReader(reader, temperature).eval()
     example = torch.zeros(2, INPUT_HEIGHT, INPUT_WIDTH, 3, dtype=torch.uint8)
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
@@ -32,13 +33,18 @@ def export(checkpoint: Path, target: Path) -> ExportedReader:
         (example,),
         str(target),
         input_names=["plates"],
-        output_names=["slots", "layout"],
-        dynamic_axes={"plates": {0: "n"}, "slots": {0: "n"}, "layout": {0: "n"}},
+        output_names=list(OUTPUTS),
+        dynamic_axes={name: {0: "n"} for name in ("plates", *OUTPUTS)},
         opset_version=OPSET,
         dynamo=False,
     )
     graph = onnx.load(str(target))
-    for key, value in (("alphabet", ALPHABET), ("layouts", ",".join(LAYOUTS)), ("contract", "gtv-slots")):
+    for key, value in (
+        ("alphabet", ALPHABET),
+        ("layouts", ",".join(LAYOUTS)),
+        ("categories", ",".join(CATEGORIES)),
+        ("contract", "gtv-slots"),
+    ):
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(graph)
@@ -60,7 +66,7 @@ def largest_difference(model: ExportedReader, run: onnxruntime.InferenceSession)
         plates = rng.integers(0, 256, (count, INPUT_HEIGHT, INPUT_WIDTH, 3), np.uint8)
         with torch.inference_mode():
             expected = [t.numpy() for t in model(torch.from_numpy(plates))]
-        for mine, other in zip(expected, run.run(["slots", "layout"], {"plates": plates}), strict=True):
+        for mine, other in zip(expected, run.run(list(OUTPUTS), {"plates": plates}), strict=True):
             worst = max(worst, float(np.abs(mine - other).max()))
     return worst
 
@@ -80,8 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="export the reader to ONNX")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--onnx", type=Path, required=True)
+    parser.add_argument("--temperature", type=float, default=1.0, help="as found by lpr_train.reader_calibrate")
     args = parser.parse_args()
-    model = export(args.checkpoint, args.onnx)
+    model = export(args.checkpoint, args.onnx, args.temperature)
     run = session(args.onnx)
     difference = largest_difference(model, run)
     if difference > TOLERANCE:

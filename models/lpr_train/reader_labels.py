@@ -6,6 +6,9 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 PAD = ALPHABET.index("_")
 SLOTS = 9
 LAYOUTS = ("br-old", "br-old-moto", "br-mercosul", "br-mercosul-moto", "mercosur", "eu", "us", "other")
+# What the plate's colors say of the vehicle's use, where they say it.
+CATEGORIES = ("private", "commercial", "official", "special", "diplomatic", "collector", "other")
+UNKNOWN = -1  # a layout or category that nobody knows; not learned from
 # The plate as the reader sees it: both axes stretched, with this margin outside the plate's corners on each side.
 INPUT_WIDTH, INPUT_HEIGHT = 128, 64
 MARGIN_X, MARGIN_Y = 0.04, 0.08
@@ -26,16 +29,3 @@ def decode(indices) -> str:
 def is_held_out(text: str, share: float) -> bool:
     """Whether plates with this text belong to the held-out part: by text, so that no plate is on both sides."""
     return zlib.crc32(text.encode()) % 1000 < share * 1000
-
-
-def fix_old_brazilian(text: str) -> str | None:
-    """A guess read as LLLNNNN with look-alikes swapped by position, or None when it cannot be trusted to be one.
-
-    Whatever guessed these texts wrote D for the bare bar of I and 1 and Q for O: learned from, that turns 1 into 0.
-    """
-    to_letter = str.maketrans("0156824", "OISGBZA")
-    to_digit = str.maketrans("OIQSBZGA", "01058264")
-    if len(text) != 7 or "D" in text or "Q" in text[:3]:
-        return None
-    fixed = text[:3].translate(to_letter) + text[3:].translate(to_digit)
-    return fixed if fixed[:3].isalpha() and fixed[3:].isdigit() else None

@@ -6,13 +6,14 @@ a row, one for three above four, and so on. Without a prior the slots do not sta
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .reader_labels import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, LAYOUTS, SLOTS
+from .reader_labels import ALPHABET, CATEGORIES, INPUT_HEIGHT, INPUT_WIDTH, LAYOUTS, SLOTS
 
 GRID_ROWS, GRID_COLUMNS = INPUT_HEIGHT // 8, INPUT_WIDTH // 4
 
@@ -47,8 +48,17 @@ class Mixer(nn.Module):
         return F.relu(x + self.body(x))
 
 
+class Outputs(NamedTuple):
+    """Logits: `slots` [N, 9, 37], `layout` [N, 8], `category` [N, 7], `plate` [N, 1]."""
+
+    slots: Tensor
+    layout: Tensor
+    category: Tensor
+    plate: Tensor
+
+
 class Reader(nn.Module):
-    """uint8 or float [N, 64, 128, 3] RGB 0..255 -> slot logits [N, 9, 37], layout logits [N, 8]."""
+    """uint8 or float [N, 64, 128, 3] RGB 0..255 -> Outputs."""
 
     def __init__(self, channels: list[int], features: int, prior_maps: int):
         super().__init__()
@@ -77,10 +87,17 @@ class Reader(nn.Module):
             nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, len(ALPHABET))
         )
         self.layout = nn.Linear(features, len(LAYOUTS))
+        self.category = nn.Sequential(
+            nn.Linear(features + c3, features // 2), nn.ReLU(inplace=True), nn.Linear(features // 2, len(CATEGORIES))
+        )
+        # Judged by the characters seen, not by the look alone: lettering, grilles and smears look like plates.
+        self.plate = nn.Sequential(
+            nn.Linear(3 * features, features // 2), nn.ReLU(inplace=True), nn.Linear(features // 2, 1)
+        )
         nn.init.normal_(self.query_shift.weight, std=0.01)
         nn.init.zeros_(self.query_shift.bias)
 
-    def forward(self, plates: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, plates: Tensor) -> Outputs:
         x = plates.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         x = self.backbone(x.contiguous(memory_format=torch.channels_last))
         batch = x.shape[0]
@@ -92,19 +109,30 @@ class Reader(nn.Module):
         prior = (gate @ self.prior.flatten(1)).view(batch, SLOTS, -1)
         attention = torch.softmax(queries @ keys * self.scale + prior, dim=2)
         seen = attention @ values.transpose(1, 2)
-        return self.classify(seen + self.slot_code), self.layout(look)
+        overall = torch.cat([look, seen.mean(dim=1), seen.amax(dim=1)], dim=1)
+        return Outputs(
+            slots=self.classify(seen + self.slot_code),
+            layout=self.layout(look),
+            category=self.category(torch.cat([look, x.mean(dim=(2, 3))], dim=1)),
+            plate=self.plate(overall),
+        )
 
 
 class ExportedReader(nn.Module):
-    """The contract's outputs: probabilities."""
+    """The contract's outputs: probabilities, those of the characters calibrated by a temperature."""
 
-    def __init__(self, reader: Reader):
+    def __init__(self, reader: Reader, temperature: float = 1.0):
         super().__init__()
-        self.reader = reader
+        self.reader, self.temperature = reader, temperature
 
-    def forward(self, plates: Tensor) -> tuple[Tensor, Tensor]:
-        slots, layout = self.reader(plates)
-        return torch.softmax(slots, dim=2), torch.softmax(layout, dim=1)
+    def forward(self, plates: Tensor) -> Outputs:
+        out = self.reader(plates)
+        return Outputs(
+            slots=torch.softmax(out.slots / self.temperature, dim=2),
+            layout=torch.softmax(out.layout, dim=1),
+            category=torch.softmax(out.category, dim=1),
+            plate=torch.sigmoid(out.plate),
+        )
 
 
 def initial_priors(maps: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Labels the crops that came without a sure text, with a trained reader, and keeps those two readings agree on.
 
 `python -m lpr_train.reader_pseudo --config models/config/reader.toml --data DIR --out POOL --onnx FILE` writes
-POOL/pool-pseudo*.npz, which reader_train then draws from. A crop is read along its own frame, the characters of
+POOL/pool-pseudo.npz, which reader_train then draws from. A crop is read along its own frame, the characters of
 that text are registered to it, and it is read again along the corners found: a wrong text rarely survives both.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from .reader_augment import rectify
 from .reader_export import session
-from .reader_labels import ALPHABET, SLOTS, decode
-from .reader_pool import collect, european_list, european_texts, frame_of
+from .reader_labels import ALPHABET, SLOTS
+from .reader_pool import collect, frame_of, old_brazilian
 from .reader_rectify import plausible, register
 from .reader_score import masked_text
 
@@ -28,7 +28,7 @@ def certainty(slots: np.ndarray, text: str) -> float:
 
 
 def pseudo_label(data: Path, run, minimum_score: float, minimum_certainty: float):
-    """Pool entries of crops-br pictures labelled `none`, or `guess` where the guess was not already confirmed."""
+    """Pool entries of the crops-br pictures without a sure text."""
     crops = [json.loads(line) for line in (data / "crops-br" / "labels.jsonl").open()]
     wanted = [c["file"] for c in crops if c["label"] in ("none", "guess")]
     for file in wanted:
@@ -47,21 +47,7 @@ def pseudo_label(data: Path, run, minimum_score: float, minimum_certainty: float
             continue
         second = run.run(["slots"], {"plates": rectify(image, found.quad)[None]})[0][0]
         if masked_text(second, ("LLLNNNN",)) == text and certainty(second, text) >= minimum_certainty:
-            yield rectify(image, found.quad, to_pool=True), text, "br-old", 0.325
-
-
-def pseudo_label_european(data: Path, run, known: set[str], minimum_certainty: float):
-    """Pool entries of crops-eu pictures nobody has read, where every character is certain."""
-    for path in sorted((data / "crops-eu").glob("eu-*.jpg")):
-        if path.name in known:
-            continue
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        height, width = image.shape[:2]
-        frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-        slots = run.run(["slots"], {"plates": rectify(image, frame)[None]})[0][0]
-        text = decode(slots.argmax(axis=1))
-        if len(text) >= 4 and certainty(slots, text) >= minimum_certainty:
-            yield rectify(image, frame, to_pool=True), text, "eu", height / width
+            yield old_brazilian(image, found.quad, text)
 
 
 def main() -> None:
@@ -82,11 +68,7 @@ def main() -> None:
             f"{args.onnx}: labels no crop of {args.data / 'crops-br'} with certainty; train it further first"
         )
     collect(entries).save(args.out / "pool-pseudo.npz")
-    known = set(european_texts(european_list(pools)))
-    others = list(pseudo_label_european(args.data, session(args.onnx), known, pools["pseudo_certainty_europe"]))
-    if others:
-        collect(others).save(args.out / "pool-pseudo_europe.npz")
-    print(f"{len(entries)} Brazilian and {len(others)} European crops labelled")
+    print(f"{len(entries)} crops labelled")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 from .reader_augment import rectify
 from .reader_labels import PAD, SLOTS, decode
 
-Read = Callable[[np.ndarray], np.ndarray]
+#: Inputs to slot probabilities [N, 9, 37] and probabilities of a readable plate [N].
+Read = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 DIGITS, LETTERS = list(range(10)), list(range(10, PAD))
 BRAZILIAN = ("LLLNNNN", "LLLNLNN")
 
@@ -29,13 +30,15 @@ def masked_text(slots: np.ndarray, formats: tuple[str, ...] = BRAZILIAN) -> str:
     return best[1]
 
 
-def held_out_score(read: Read, inputs: np.ndarray, texts: np.ndarray) -> tuple[float, float, list[tuple[str, str]]]:
-    """Share read right without and with the Brazilian mask, and the misses (truth, read)."""
-    slots = read(inputs)
-    raw = [decode(s.argmax(axis=1)) for s in slots]
-    masked = [masked_text(s) for s in slots]
-    misses = [(str(t), m) for t, m in zip(texts, masked, strict=True) if t != m]
-    return float(np.mean(raw == texts)), float(np.mean(masked == texts)), misses
+def held_out_misses(
+    read: Read, inputs: np.ndarray, texts: np.ndarray, brazilian: bool
+) -> tuple[list[tuple[str, str]], list[float]]:
+    """The misses (truth, read), O counting as 0 outside Brazil, and each picture's probability of being a plate."""
+    slots, plate = read(inputs)
+    got = [masked_text(s) if brazilian else decode(s.argmax(axis=1)) for s in slots]
+    fold = (lambda t: t) if brazilian else (lambda t: t.replace("O", "0"))
+    misses = [(str(t), g) for t, g in zip(texts, got, strict=True) if fold(str(t)) != fold(g)]
+    return misses, plate.tolist()
 
 
 def benchmark_inputs(folder: Path) -> tuple[np.ndarray, list[str]]:
@@ -57,7 +60,7 @@ def benchmark_inputs(folder: Path) -> tuple[np.ndarray, list[str]]:
 def benchmark_score(read: Read, folder: Path) -> tuple[int, int, list[tuple[str, str]]]:
     """(right, all, misses). Brazil: grammar mask, strict; elsewhere O counts as 0."""
     inputs, texts = benchmark_inputs(folder)
-    slots = read(inputs)
+    slots, _ = read(inputs)
     brazil = folder.name.endswith("br")
     got = [masked_text(s) if brazil else decode(s.argmax(axis=1)) for s in slots]
     fold = (lambda t: t) if brazil else (lambda t: t.replace("O", "0"))
