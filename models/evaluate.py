@@ -2,7 +2,8 @@
 
 Per set, counted as `scripts/bench lpr --accuracy` does: found (IoU > 0.4 with the true box), strict (a found result's
 text is equal; br under the Brazilian grammar), folded (equal with O as 0), false reads (found but wrong even so; in
-sets without plates all that are reported). This is the reference pipeline; the bench runs the program of the box.
+sets without plates all that are reported). What the reader takes for no readable plate (`plate_threshold`) is not
+reported. This is the reference pipeline; the bench runs the program of the box.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lpr_train.pipeline import PlateDetector, PlateReader, iou, load
+from lpr_train.pipeline import Candidate, PlateDetector, PlateReader, Reading, iou, load
 
 HIT_IOU = 0.4
 SETS = ("bench-br", "bench-eu", "bench-us", "negatives")
@@ -43,10 +44,21 @@ def fold(text: str) -> str:
     return text.replace("O", "0")
 
 
+def readings(
+    image: np.ndarray, found: list[Candidate], reader: PlateReader | None, brazilian: bool | None
+) -> list[Reading]:
+    """What the reader makes of the candidates, without those it takes for no plate."""
+    if reader is None:
+        return [Reading(c, "", 0.0, "", np.empty(0)) for c in found]
+    each = [reader.read(image, c, brazilian) for c in found]
+    return [r for r in each if r.plate >= reader.spec.get("plate_threshold", 0.0)]
+
+
 def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) -> Result:
     result = Result(folder.name)
     brazilian = folder.name.endswith("-br")
-    overlaps = []
+    overlaps: list[float] = []
+    candidates = 0
     for line in (folder / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
         image = cv2.imread(str(folder / row["file"]))
@@ -58,23 +70,26 @@ def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) 
         found = detector.detect(image)
         result.detect_ms += (time.perf_counter() - began) * 1000
         truth = np.array(row["box"], np.float64) if "box" in row else None
-        hits = [c for c in found if truth is not None and iou(c.box, truth) > HIT_IOU]
+        began = time.perf_counter()
+        read = readings(image, found, reader, brazilian if truth is not None else None)
+        result.read_ms += (time.perf_counter() - began) * 1000
+        candidates += len(found)
         if truth is None:
-            result.false_reads += len(found)
-            if found:
-                result.failures.append(f"{row['file']}: plate where none is, score {found[0].score:.2f}")
+            result.false_reads += len(read)
+            for r in read[:1]:
+                scores = f"score {r.candidate.score:.2f}, plate {r.plate:.2f}"
+                result.failures.append(f"{row['file']}: plate {r.text} where none is, {scores}")
             continue
+        hits = [r for r in read if iou(r.candidate.box, truth) > HIT_IOU]
         if not hits:
             scores = ", ".join(f"{c.score:.2f} IoU {iou(c.box, truth):.2f}" for c in found[:3])
             result.failures.append(f"{row['file']}: {row['text']} not found ({scores or 'nothing'})")
             continue
         result.found += 1
-        overlaps.append(max(iou(c.box, truth) for c in hits))
+        overlaps.append(max(iou(r.candidate.box, truth) for r in hits))
         if reader is None:
             continue
-        began = time.perf_counter()
-        texts = [reader.read(image, c, brazilian).text for c in hits]
-        result.read_ms += (time.perf_counter() - began) * 1000 / len(hits)
+        texts = [r.text for r in hits]
         result.strict += row["text"] in texts
         if fold(row["text"]) in map(fold, texts):
             result.folded += 1
@@ -83,7 +98,7 @@ def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) 
             result.failures.append(f"{row['file']}: {row['text']} read as {texts[0]} (IoU {overlaps[-1]:.2f})")
     result.mean_iou = float(np.mean(overlaps)) if overlaps else 0.0
     result.detect_ms /= max(result.total, 1)
-    result.read_ms /= max(result.found, 1)
+    result.read_ms /= max(candidates, 1)
     return result
 
 

@@ -41,6 +41,8 @@ class Reading:
     confidence: float
     layout: str
     slots: np.ndarray = field(repr=False)
+    category: str = ""
+    plate: float = 1.0  # probability that there is a readable plate
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -142,6 +144,9 @@ class PlateReader:
 
     def __init__(self, model: onnxruntime.InferenceSession, spec: dict) -> None:
         self.model, self.spec = model, spec
+        # The last two only where the manifest says what they mean.
+        optional = {"category": "categories", "plate": "plate_threshold"}
+        self.outputs = ["slots", "layout", *(name for name, key in optional.items() if key in spec)]
         alphabet = spec["alphabet"]
         self.masks = {
             form: np.stack([[a.isalpha() if f == "L" else a.isdigit() for a in alphabet] for f in form])
@@ -150,12 +155,18 @@ class PlateReader:
 
     def read(self, image: np.ndarray, candidate: Candidate, brazilian: bool | None = None) -> Reading:
         """`brazilian` forces the grammar on or off; None lets the layout decide."""
-        slots, layout = self.model.run(None, {"plates": rectify(image, candidate.quad)[None]})[:2]
-        name = self.spec["layouts"][int(layout[0].argmax())]
-        logp = np.log(np.maximum(slots[0], 1e-9))
+        values = self.model.run(self.outputs, {"plates": rectify(image, candidate.quad)[None]})
+        out = {output: value[0] for output, value in zip(self.outputs, values, strict=True)}
+        name = self.spec["layouts"][int(out["layout"].argmax())]
+        logp = np.log(np.maximum(out["slots"], 1e-9))
         use = name.startswith("br-") if brazilian is None else brazilian
         text, mean = self._masked(logp) if use else self._free(logp)
-        return Reading(candidate, text, float(np.exp(mean)), name, slots[0])
+        reading = Reading(candidate, text, float(np.exp(mean)), name, out["slots"])
+        if "category" in out:
+            reading.category = self.spec["categories"][int(out["category"].argmax())]
+        if "plate" in out:
+            reading.plate = float(out["plate"][0])
+        return reading
 
     def _free(self, logp: np.ndarray) -> tuple[str, float]:
         best = logp.argmax(1)

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from .reader_labels import ALPHABET, CATEGORIES, INPUT_HEIGHT, INPUT_WIDTH, LAYOUTS, SLOTS
 
+#: Shades that the category is told by.
+COLORS = 24
 GRID_ROWS, GRID_COLUMNS = INPUT_HEIGHT // 8, INPUT_WIDTH // 4
 
 
@@ -87,8 +89,14 @@ class Reader(nn.Module):
             nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, len(ALPHABET))
         )
         self.layout = nn.Linear(features, len(LAYOUTS))
+        # The backbone learns to overlook colors; what a plate's colors mean is read from the picture itself.
+        self.colors = nn.Sequential(
+            nn.Conv2d(3, COLORS, 1), nn.ReLU(inplace=True), nn.Conv2d(COLORS, COLORS, 1), nn.ReLU(inplace=True)
+        )
         self.category = nn.Sequential(
-            nn.Linear(features + c3, features // 2), nn.ReLU(inplace=True), nn.Linear(features // 2, len(CATEGORIES))
+            nn.Linear(features + COLORS, features // 2),
+            nn.ReLU(inplace=True),
+            nn.Linear(features // 2, len(CATEGORIES)),
         )
         # Judged by the characters seen, not by the look alone: lettering, grilles and smears look like plates.
         self.plate = nn.Sequential(
@@ -99,6 +107,7 @@ class Reader(nn.Module):
 
     def forward(self, plates: Tensor) -> Outputs:
         x = plates.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        colors = self.colors(F.avg_pool2d(x, 2)).mean(dim=(2, 3))
         x = self.backbone(x.contiguous(memory_format=torch.channels_last))
         batch = x.shape[0]
         keys = (self.keys(x) + self.key_position).flatten(2)
@@ -113,7 +122,7 @@ class Reader(nn.Module):
         return Outputs(
             slots=self.classify(seen + self.slot_code),
             layout=self.layout(look),
-            category=self.category(torch.cat([look, x.mean(dim=(2, 3))], dim=1)),
+            category=self.category(torch.cat([look, colors], dim=1)),
             plate=self.plate(overall),
         )
 
