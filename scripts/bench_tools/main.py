@@ -3,18 +3,19 @@
 import argparse
 import json
 
-from . import lpr, record, start
+from . import lpr, passages, record, start
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in (("record", record), ("start", start), ("lpr", lpr)):
+    modules = {"record": record, "start": start, "lpr": lpr, "passages": passages}
+    for name, module in modules.items():
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", help="only the JSON object")
         module.options(command)
     args = parser.parse_args()
-    module = {"record": record, "start": start, "lpr": lpr}[args.command]
+    module = modules[args.command]
     result = module.run(args)
     if not args.json:
         print(module.words(result))

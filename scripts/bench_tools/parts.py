@@ -40,7 +40,7 @@ def demo_cameras(count: int, *options: str):
 class Box:
     """A running gtv-edge whose cameras are the demo cameras."""
 
-    def __init__(self, binary: Path, cameras: dict, sections: str = "", lpr: bool = False):
+    def __init__(self, binary: Path, cameras: dict, sections: str = "", lpr: bool = False, stream: str = "main"):
         self.folder = tempfile.TemporaryDirectory(prefix="gtv-bench-")
         root = Path(self.folder.name)
         self.config = root / "config.toml"
@@ -57,8 +57,11 @@ class Box:
             lines.append(
                 f'[[camera]]\nid = "camera-{camera["index"]}"\nname = "camera {camera["index"]}"\n'
                 f'main_url = "{camera["main"]}"\nusername = "{cameras["user"]}"\npassword = "{cameras["password"]}"\n'
-                f'lpr = "{"main" if lpr else "off"}"'
+                f'lpr = "{stream if lpr else "off"}"'
             )
+            # A stream that the box knows is connected, and costs what the other benchmarks must not pay.
+            if stream == "sub":
+                lines.append(f'sub_url = "{camera["sub"]}"')
         self.config.write_text("\n".join(lines) + "\n")
         self.process = None
         self.started = 0.0
