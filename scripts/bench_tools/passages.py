@@ -24,6 +24,7 @@ TOLD_S = 3.0
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scene", default="day", help=f"{', '.join(SCENES)} or all (default day)")
     parser.add_argument("--seeds", default="7", metavar="N,N", help="street days, each rendered once (default 7)")
+    parser.add_argument("--scene-seconds", type=int, metavar="N", help="length of a loop (default: the scene's own)")
     parser.add_argument("--loops", type=float, default=1.0, help="how often the scene is played (default once)")
     parser.add_argument("--stream", choices=("main", "sub"), default="main", help="stream that is watched for plates")
     parser.add_argument("--empty", action="store_true", help="10 minutes of a street without vehicles instead")
@@ -44,9 +45,7 @@ def run(args: argparse.Namespace) -> dict:
 
 def play(binary: Path, scene: str, seed: str, args: argparse.Namespace) -> dict:
     """One scene from a seed, played by one camera."""
-    # `day` is what the camera shows when nobody asks for a scene.
-    chosen = () if scene == "day" else ("--scene", scene)
-    with demo_cameras(1, *chosen, "--seed", seed) as cameras:
+    with demo_cameras(1, *scene_options(scene, args), "--seed", seed) as cameras:
         box = Box(binary, cameras, lpr=True, stream=args.stream)
         try:
             box.start()
@@ -70,7 +69,7 @@ def play(binary: Path, scene: str, seed: str, args: argparse.Namespace) -> dict:
 
 
 def empty_street(binary: Path, args: argparse.Namespace) -> dict:
-    with demo_cameras(1, "--scene", EMPTY) as cameras:
+    with demo_cameras(1, *scene_options(EMPTY, args)) as cameras:
         box = Box(binary, cameras, lpr=True)
         try:
             box.start()
@@ -80,6 +79,11 @@ def empty_street(binary: Path, args: argparse.Namespace) -> dict:
         finally:
             box.clean()
     return {"minutes": args.minutes, "reported": [row["plate"] for row in rows], "stages_ms": summary["lpr_stages_ms"]}
+
+
+def scene_options(scene: str, args: argparse.Namespace) -> list[str]:
+    length = ["--scene-seconds", str(args.scene_seconds)] if args.scene_seconds else []
+    return ["--scene", scene, *length]
 
 
 def stored_rows(box: Box) -> list[dict]:

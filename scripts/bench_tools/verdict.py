@@ -7,19 +7,22 @@ PARKED_S = 10.0
 
 
 def passages_between(truth: dict, camera: int, since_s: float, until_s: float) -> list[dict]:
-    """Passages of the looped scene wholly between two wall clock times. A parked vehicle is one all the time."""
+    """Passages of the looped scene between two wall clock times; one that lies there only in part may be told or not.
+
+    A parked vehicle is one passage all the time."""
     loop_s, start_s = truth["loop_s"], truth["cameras"][camera]["loop_start_unix_s"]
     kept = ("plate", "layout", "vehicle", "direction", "best_width_px")
     found = []
     for passage in (p for p in truth["passages"] if p.get("parked")):
-        whole = {"enter_s": since_s - PARKED_S, "leave_s": until_s, "loop_at_s": 0.0, "readable": passage["readable"]}
+        whole = {"enter_s": since_s - PARKED_S, "leave_s": until_s, "loop_at_s": 0.0, "judged": passage["readable"]}
         found.append({key: passage[key] for key in kept} | whole | {"direction": None})
     for turn in range(int((since_s - start_s) // loop_s), int((until_s - start_s) // loop_s) + 1):
         for passage in (p for p in truth["passages"] if not p.get("parked")):
             enter, leave = (start_s + turn * loop_s + passage[key] for key in ("t_enter_s", "t_leave_s"))
-            if since_s <= enter and leave <= until_s:
+            if since_s - SLACK_S <= leave and enter <= until_s + SLACK_S:
                 times = {"enter_s": enter, "leave_s": leave, "loop_at_s": passage["t_enter_s"]}
-                found.append({key: passage[key] for key in kept} | times | {"readable": passage.get("readable", True)})
+                judged = passage.get("readable", True) and since_s <= enter and leave <= until_s
+                found.append({key: passage[key] for key in kept} | times | {"judged": judged})
     return found
 
 
@@ -32,7 +35,7 @@ def verdict(passages: list[dict], rows: list[dict], judged: list[dict]) -> dict:
     for passage in passages:
         own = [i for i, row in enumerate(rows) if row["plate"] == passage["plate"] and in_view(row, passage)]
         used.update(own)
-        if not passage["readable"]:
+        if not passage["judged"]:
             continue
         if len(own) == 1:
             right += 1
@@ -58,7 +61,7 @@ def verdict(passages: list[dict], rows: list[dict], judged: list[dict]) -> dict:
         failures.append(failure("missed", passage, []))
     counts = {"right": right, "duplicates": duplicates, "wrong": wrong, "missed": missed, "false": false}
     return share(
-        {"passages": sum(p["readable"] for p in passages)} | counts | {"wrong_direction": turned, "failures": failures}
+        {"passages": sum(p["judged"] for p in passages)} | counts | {"wrong_direction": turned, "failures": failures}
     )
 
 

@@ -5,7 +5,7 @@ from bench_tools.verdict import passages_between, sum_up, verdict
 
 def passage(plate: str, enter: float, leave: float) -> dict:
     kept = {"plate": plate, "layout": "br-old", "vehicle": "car", "direction": "toward", "best_width_px": 100.0}
-    return kept | {"enter_s": enter, "leave_s": leave, "loop_at_s": enter, "readable": True}
+    return kept | {"enter_s": enter, "leave_s": leave, "loop_at_s": enter, "judged": True}
 
 
 def row(plate: str, first: float, last: float) -> dict:
@@ -61,3 +61,14 @@ def test_parked_and_unreadable_vehicles() -> None:
     again = [*once, row("PPP1111", 1050.0, 1058.0)]
     result = verdict(found, again, again[1:])
     assert (result["right"], result["duplicates"], result["false"]) == (0, 1, 0)
+
+
+def test_a_passage_cut_by_the_judged_time_is_neither_missed_nor_false() -> None:
+    truth = {"loop_s": 60.0, "cameras": [{"loop_start_unix_s": 1000.0}]}
+    seen = {"plate": "AAA1111", "layout": "br-old", "vehicle": "car", "direction": "away", "best_width_px": 90.0}
+    truth["passages"] = [seen | {"t_enter_s": 5.0, "t_leave_s": 9.0}]
+    found = passages_between(truth, 0, 1006.0, 1050.0)
+    told = [row("AAA1111", 1006.5, 1009.0)]
+    for rows in (told, []):
+        result = verdict(found, rows, rows)
+        assert (result["passages"], result["failures"]) == (0, [])
