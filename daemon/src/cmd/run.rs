@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::pipelines::BoxPipelines;
-use crate::alerts::{self, CameraHealth};
+use crate::alerts::{self, CameraHealth, Sender, WebhookContext};
 use crate::base::identity::Identity;
 use crate::base::metrics;
 use crate::base::secret::SecretBox;
@@ -59,6 +59,8 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
     let secrets = SecretBox::open_or_create(&config.data_dir)?;
     let store = Store::open(&config.data_dir)?;
     store.watch(&root);
+    // Before the first passage, so that its alert is queued for everybody.
+    store.set_alert_policy(alerts::policy(&config)).await?;
     tracing::info!(box_id = %identity.box_id, name = config.site.name, data_dir = %config.data_dir.display(), "box");
 
     // What takes the cameras' streams.
@@ -76,18 +78,29 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
         Arc::new(Health::new(store.clone(), supervisor.clone(), move || recorder.status().borrow().stored_bytes))
     };
     start_alerts(&store, &supervisor, &root.child("alerts"));
+    let sender =
+        Sender { box_id: identity.box_id, name: config.site.name.clone(), prefeitura: config.site.prefeitura.clone() };
 
     // What delivers and manages.
     let sync_tasks = root.child("sync");
     let sync = sync::start(&config, store.clone(), identity.clone(), &sync_tasks);
     start_announcing(sync.clone(), supervisor.clone(), &sync_tasks);
     let front_tasks = root.child("front");
+    let webhooks = WebhookContext {
+        store: store.clone(),
+        config: supervisor.watch_config(),
+        secrets: secrets.clone(),
+        sender: sender.clone(),
+    };
+    alerts::start_webhooks(webhooks, &front_tasks);
     if !config.mqtt.url.is_empty() {
         let context = FleetContext {
             config: config.mqtt.clone(),
             box_id: identity.box_id,
             secrets: secrets.clone(),
             supervisor: supervisor.clone(),
+            store: store.clone(),
+            sender,
             health: fleet_health(&supervisor, &health_snapshot(&lpr, &sync, &recorder, started)),
         };
         fleet::start(context, &front_tasks)?;

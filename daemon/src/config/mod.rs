@@ -1,5 +1,6 @@
 //! Layer 1: the configuration of the box. One file per section; `load` reads, `validate` finds every fault at once.
 
+mod alerts;
 mod camera;
 mod discovery;
 mod fleet;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::{AlertsConfig, WebhookConfig};
 pub use camera::{CameraClock, CameraConfig, LprStream, RecordStreams, Transport};
 pub use discovery::DiscoveryConfig;
 pub use fleet::MqttConfig;
@@ -46,8 +48,11 @@ pub struct Config {
     pub clips: ClipConfig,
     pub live: LiveConfig,
     pub lpr: LprConfig,
+    pub alerts: AlertsConfig,
     pub sync: SyncConfig,
     pub mqtt: MqttConfig,
+    #[serde(rename = "webhook")]
+    pub webhooks: Vec<WebhookConfig>,
     #[serde(rename = "camera")]
     pub cameras: Vec<CameraConfig>,
 }
@@ -64,8 +69,10 @@ impl Default for Config {
             clips: ClipConfig::default(),
             live: LiveConfig::default(),
             lpr: LprConfig::default(),
+            alerts: AlertsConfig::default(),
             sync: SyncConfig::default(),
             mqtt: MqttConfig::default(),
+            webhooks: Vec::new(),
             cameras: Vec::new(),
         }
     }

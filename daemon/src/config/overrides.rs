@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BoxConfig, CameraConfig, Config, DiscoveryConfig, RecordConfig};
+use super::{BoxConfig, CameraConfig, Config, DiscoveryConfig, RecordConfig, WebhookConfig};
 use crate::base::atomic_file;
 
 pub const OVERRIDES_FILE: &str = "overrides.toml";
@@ -20,6 +20,9 @@ pub struct Overrides {
     pub discovery: Option<DiscoveryConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordConfig>,
+    /// The whole list once it was set by the fleet.
+    #[serde(rename = "webhook", skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<Vec<WebhookConfig>>,
     /// The whole list once it was changed on the box.
     #[serde(rename = "camera", skip_serializing_if = "Option::is_none")]
     pub cameras: Option<Vec<CameraConfig>>,
@@ -54,6 +57,9 @@ impl Overrides {
         if let Some(record) = &self.record {
             config.record = record.clone();
         }
+        if let Some(webhooks) = &self.webhooks {
+            config.webhooks.clone_from(webhooks);
+        }
         if let Some(cameras) = &self.cameras {
             config.cameras.clone_from(cameras);
         }
@@ -68,6 +74,7 @@ impl Overrides {
             site: changed(file.site == wanted.site).then(|| wanted.site.clone()),
             discovery: changed(file.discovery == wanted.discovery).then(|| wanted.discovery.clone()),
             record: changed(file.record == wanted.record).then(|| wanted.record.clone()),
+            webhooks: changed(file.webhooks == wanted.webhooks).then(|| wanted.webhooks.clone()),
             cameras: changed(file.cameras == wanted.cameras).then(|| wanted.cameras.clone()),
         };
         let result = overrides.apply(file.clone());
@@ -78,6 +85,7 @@ impl Overrides {
             ("clips", result.clips == wanted.clips),
             ("live", result.live == wanted.live),
             ("lpr", result.lpr == wanted.lpr),
+            ("alerts", result.alerts == wanted.alerts),
             ("sync", result.sync == wanted.sync),
             ("mqtt", result.mqtt == wanted.mqtt),
         ];

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{CameraConfig, Config, LprStream, Problem, RecordStreams, ZONES_MAX};
+use super::{CameraConfig, Config, LprStream, Problem, RecordStreams, WebhookConfig, ZONES_MAX};
+
+/// Each is a task and a connection of its own.
+const WEBHOOKS_MAX: usize = 20;
 
 /// Every fault, each with the path of its key. Empty means that the daemon can run on it.
 pub fn validate(config: &Config) -> Vec<Problem> {
@@ -63,6 +66,23 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         check(*config.mqtt.health_interval >= Duration::from_secs(1), "mqtt.health_interval", "choose 1s or more");
     }
 
+    let day = Duration::from_secs(86_400);
+    check(*config.alerts.cooldown <= day, "alerts.cooldown", "choose 1day or less");
+    let share = (0.0..=1.0).contains(&config.alerts.min_alternative);
+    check(share, "alerts.min_alternative", "choose from 0 to 1");
+    check(config.webhooks.len() <= WEBHOOKS_MAX, "webhook", "write at most 20 of them");
+
+    let mut seen = HashSet::new();
+    for (index, webhook) in config.webhooks.iter().enumerate() {
+        let mut check = |ok: bool, key: &str, message: &str| {
+            if !ok {
+                problems.push(Problem { key: format!("webhook[{index}].{key}"), message: message.to_owned() });
+            }
+        };
+        check(seen.insert(&webhook.name), "name", "each webhook needs a name of its own");
+        validate_webhook(webhook, &mut check);
+    }
+
     let mut seen = HashSet::new();
     for (index, camera) in config.cameras.iter().enumerate() {
         let mut check = |ok: bool, key: &str, message: &str| {
@@ -74,6 +94,19 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         validate_camera(camera, &mut check);
     }
     problems
+}
+
+fn validate_webhook(webhook: &WebhookConfig, check: &mut impl FnMut(bool, &str, &str)) {
+    check(is_slug(&webhook.name), "name", "use 1 to 64 of the characters a-z, 0-9 and `-`");
+    let schemes: &[&str] = if webhook.allow_http { &["https", "http"] } else { &["https"] };
+    let url = "write https://host/path without user and password; http:// needs allow_http = true";
+    check(has_scheme(&webhook.url, schemes), "url", url);
+    let strong = webhook.secret.is_sealed() || webhook.secret.expose().len() >= WebhookConfig::SECRET_MIN;
+    check(strong, "secret", "write at least 16 characters: the receiver verifies each message with it");
+    let known = webhook.kinds.iter().all(|kind| WebhookConfig::KINDS.contains(&kind.as_str()));
+    check(known, "kinds", "choose from watchlist-hit, camera-lost and camera-back");
+    let sensible = Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
+    check(sensible.contains(&*webhook.give_up), "give_up", "choose from 1min to 7days");
 }
 
 fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &str)) {
@@ -178,6 +211,26 @@ mod tests {
         let mut wanted = wanted.map(|key| format!("camera[0].{key}")).to_vec();
         wanted.push("camera[0].zone[4].points".to_owned());
         assert_eq!(keys(&Config { cameras: vec![camera], ..Config::default() }), wanted);
+    }
+
+    #[test]
+    fn a_webhook_is_signed_and_encrypted() {
+        let good = WebhookConfig {
+            name: "police".to_owned(),
+            url: "https://alerts.example/hook".to_owned(),
+            secret: crate::base::secret::Secret::new("0123456789abcdef"),
+            ..WebhookConfig::default()
+        };
+        let mut config = Config { webhooks: vec![good.clone()], ..Config::default() };
+        assert_eq!(keys(&config), Vec::<String>::new());
+        let bad = WebhookConfig {
+            url: "http://alerts.example/hook".to_owned(),
+            secret: crate::base::secret::Secret::new("short"),
+            kinds: vec!["everything".to_owned()],
+            ..good
+        };
+        config.webhooks.push(bad);
+        assert_eq!(keys(&config), ["webhook[1].name", "webhook[1].url", "webhook[1].secret", "webhook[1].kinds"]);
     }
 
     #[test]

@@ -246,6 +246,9 @@ impl Supervisor {
         for camera in &mut new.cameras {
             camera.password = self.secrets.seal(&camera.password);
         }
+        for webhook in &mut new.webhooks {
+            webhook.secret = self.secrets.seal(&webhook.secret);
+        }
         let overrides = Overrides::between(&base, &new).map_err(|section| {
             Refused::new(Kind::Invalid, section, "is set in config.toml only: edit the file and reload the service")
         })?;

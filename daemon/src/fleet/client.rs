@@ -1,19 +1,21 @@
-//! The MQTT 5 connection: birth and last will, health, and the desired configuration in, the report out.
+//! The MQTT 5 connection: birth and last will, health, alerts, and the desired configuration in, the report out.
 //! The only rumqttc user.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet};
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet, PubAck, PubAckReason};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use url::Url;
 
+use super::in_flight::InFlight;
 use super::topics::Topics;
 use super::twin::{Report, read_desired};
+use crate::alerts::{MQTT, Sender};
 use crate::base::backoff::Backoff;
 use crate::base::ids::BoxId;
 use crate::base::secret::SecretBox;
@@ -21,12 +23,19 @@ use crate::base::tasks::{CancellationToken, OnExit, TaskResult, Tasks};
 use crate::base::time::UtcMicros;
 use crate::config::MqttConfig;
 use crate::control::{Change, Source, SupervisorHandle};
+use crate::store::{Store, StoreError, StoreEvent};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const RECONNECT: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(120));
 const MAX_PACKET_BYTES: u32 = 512 * 1024;
 /// Requests to the broker that may wait; the health of an unreachable broker's time is not kept.
 const QUEUE: usize = 16;
+/// Alerts that wait for the broker's answer at once; the others stay in the store.
+const ALERTS_AT_ONCE: usize = 8;
+/// After the broker has refused an alert.
+const ALERT_RETRY_US: i64 = 60_000_000;
+/// What the broker has refused for this long is given up.
+const ALERT_GIVE_UP_US: i64 = 7 * 86_400_000_000;
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// State of the connection, for the page and the metrics.
@@ -43,6 +52,9 @@ pub struct FleetContext {
     pub box_id: BoxId,
     pub secrets: SecretBox,
     pub supervisor: SupervisorHandle,
+    /// Where alerts wait for the broker.
+    pub store: Store,
+    pub sender: Sender,
     /// The body of a health message.
     pub health: Arc<dyn Fn() -> Value + Send + Sync>,
 }
@@ -89,38 +101,44 @@ fn options(context: &FleetContext) -> Result<MqttOptions, FleetError> {
 }
 
 async fn run(context: FleetContext, status: Arc<watch::Sender<FleetStatus>>, stop: CancellationToken) -> TaskResult {
-    let topics = Topics::new(&context.config.topic_prefix, context.box_id);
-    let (client, mut events) = AsyncClient::new(options(&context)?, QUEUE);
+    let mut connection = Connection::new(&context)?;
+    let mut raised = context.store.events();
     let mut health = tokio::time::interval(*context.config.health_interval);
     health.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut attempt = 0;
     loop {
+        let connected = status.borrow().connected;
         tokio::select! {
             () = stop.cancelled() => {
-                say_goodbye(&client, &mut events, &topics).await;
+                connection.say_goodbye().await;
                 return Ok(());
             }
-            _ = health.tick(), if status.borrow().connected => {
-                publish(&client, topics.health(), false, &(context.health)());
+            _ = health.tick(), if connected => {
+                connection.publish(connection.topics.health(), false, &(context.health)());
+                connection.publish_alerts(&context).await?;
             }
-            event = events.poll() => match event {
+            () = new_alert(&mut raised), if connected => connection.publish_alerts(&context).await?,
+            event = connection.events.poll() => match event {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     attempt = 0;
                     status.send_replace(FleetStatus { connected: true, last_error: None });
                     tracing::info!(broker = context.config.url, "fleet connected");
                     let born = json!({ "online": true, "version": env!("CARGO_PKG_VERSION"), "slot": crate::update::booted_slot(), "at": UtcMicros::now().to_rfc3339() });
-                    publish(&client, topics.state(), true, &born);
-                    publish(&client, topics.health(), false, &(context.health)());
-                    if client.try_subscribe(topics.desired(), QoS::AtLeastOnce).is_err() {
+                    connection.publish(connection.topics.state(), true, &born);
+                    connection.publish(connection.topics.health(), false, &(context.health)());
+                    if connection.client.try_subscribe(connection.topics.desired(), QoS::AtLeastOnce).is_err() {
                         crate::base::metrics::dropped("fleet", "queue_full", 1);
                     }
+                    connection.publish_alerts(&context).await?;
                 }
                 Ok(Event::Incoming(Packet::Publish(message))) => {
-                    if message.topic == topics.desired().as_bytes() && !message.payload.is_empty() {
+                    if message.topic == connection.topics.desired().as_bytes() && !message.payload.is_empty() {
                         let report = take_desired(&context.supervisor, &message.payload).await;
-                        publish(&client, topics.reported(), true, &serde_json::to_value(report)?);
+                        connection.publish(connection.topics.reported(), true, &serde_json::to_value(report)?);
                     }
                 }
+                Ok(Event::Incoming(Packet::PubAck(answer))) => connection.take_answer(&context, &answer).await?,
+                Ok(Event::Outgoing(Outgoing::Publish(packet))) => connection.in_flight.sent(packet),
                 Ok(_) => {}
                 Err(error) => {
                     let message = explain(&context.config.url, &error);
@@ -128,6 +146,8 @@ async fn run(context: FleetContext, status: Arc<watch::Sender<FleetStatus>>, sto
                         tracing::warn!(error = message, "fleet connection lost");
                     }
                     status.send_replace(FleetStatus { connected: false, last_error: Some(message) });
+                    // A new session: what the old one had not confirmed comes from the store again.
+                    connection = Connection::new(&context)?;
                     let delay = RECONNECT.delay(attempt, rand::random());
                     attempt = attempt.saturating_add(1);
                     tokio::select! {
@@ -140,10 +160,84 @@ async fn run(context: FleetContext, status: Arc<watch::Sender<FleetStatus>>, sto
     }
 }
 
-/// Queues a message without waiting: the loop that would have to empty the queue is the caller.
-fn publish(client: &AsyncClient, topic: String, retain: bool, body: &Value) {
-    if client.try_publish(topic, QoS::AtLeastOnce, retain, body.to_string()).is_err() {
-        crate::base::metrics::dropped("fleet", "queue_full", 1);
+/// One session with the broker.
+struct Connection {
+    client: AsyncClient,
+    events: EventLoop,
+    topics: Topics,
+    in_flight: InFlight,
+}
+
+impl Connection {
+    fn new(context: &FleetContext) -> Result<Self, FleetError> {
+        let (client, events) = AsyncClient::new(options(context)?, QUEUE);
+        let topics = Topics::new(&context.config.topic_prefix, context.box_id);
+        Ok(Self { client, events, topics, in_flight: InFlight::default() })
+    }
+
+    /// Queues a message without waiting: the loop that would have to empty the queue is the caller.
+    fn publish(&mut self, topic: String, retain: bool, body: &Value) {
+        if self.client.try_publish(topic, QoS::AtLeastOnce, retain, body.to_string()).is_ok() {
+            self.in_flight.handed_over(None);
+        } else {
+            crate::base::metrics::dropped("fleet", "queue_full", 1);
+        }
+    }
+
+    /// The next alerts, once the broker has answered for all of the last ones.
+    async fn publish_alerts(&mut self, context: &FleetContext) -> Result<(), StoreError> {
+        if self.in_flight.has_alerts() {
+            return Ok(());
+        }
+        let now = UtcMicros::now();
+        let due = context.store.due_deliveries(MQTT, now, ALERTS_AT_ONCE).await?;
+        for delivery in due {
+            let message = context.sender.message(&delivery.alert);
+            // What does not fit now is still in the store.
+            if self.client.try_publish(self.topics.alerts(), QoS::AtLeastOnce, false, message).is_err() {
+                break;
+            }
+            self.in_flight.handed_over(Some(delivery.id));
+        }
+        Ok(())
+    }
+
+    async fn take_answer(&mut self, context: &FleetContext, answer: &PubAck) -> Result<(), StoreError> {
+        let Some(delivery) = self.in_flight.confirmed(answer.pkid) else { return Ok(()) };
+        let now = UtcMicros::now();
+        match answer.reason {
+            // Nobody listens now: the broker took it all the same.
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => context.store.delivered(delivery).await?,
+            reason => {
+                let error = format!("the broker refuses it: {reason:?}; let this box publish to its alerts topic");
+                let retry_at = now.add_micros(ALERT_RETRY_US);
+                context.store.delivery_failed(delivery, &error, Some(retry_at)).await?;
+                let before = now.add_micros(-ALERT_GIVE_UP_US);
+                context.store.give_up_deliveries(MQTT, before, &format!("refused for 7 days: {error}")).await?;
+            }
+        }
+        self.publish_alerts(context).await
+    }
+
+    /// An orderly end: the broker sends no last will then, so the box says itself that it leaves.
+    async fn say_goodbye(&mut self) {
+        self.publish(self.topics.state(), true, &json!({ "online": false, "reason": "stopped" }));
+        if self.client.try_disconnect().is_err() {
+            return;
+        }
+        let flushed = async { while self.events.poll().await.is_ok() {} };
+        // What is not out by then is covered by the last will.
+        let _ = tokio::time::timeout(GOODBYE, flushed).await;
+    }
+}
+
+async fn new_alert(raised: &mut broadcast::Receiver<StoreEvent>) {
+    loop {
+        match raised.recv().await {
+            Ok(StoreEvent::Alert(_)) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 
@@ -161,17 +255,6 @@ async fn take_desired(supervisor: &SupervisorHandle, payload: &[u8]) -> Report {
         Ok(applied) => Report::applied(version, applied.needs_restart, at),
         Err(refused) => Report::refused(Some(version), refused.problems, at),
     }
-}
-
-/// An orderly end: the broker sends no last will then, so the box says itself that it leaves.
-async fn say_goodbye(client: &AsyncClient, events: &mut EventLoop, topics: &Topics) {
-    publish(client, topics.state(), true, &json!({ "online": false, "reason": "stopped" }));
-    if client.try_disconnect().is_err() {
-        return;
-    }
-    let flushed = async { while events.poll().await.is_ok() {} };
-    // What is not out by then is covered by the last will.
-    let _ = tokio::time::timeout(GOODBYE, flushed).await;
 }
 
 fn explain(url: &str, error: &ConnectionError) -> String {

@@ -24,6 +24,11 @@ impl Topics {
         format!("{}/health", self.base)
     }
 
+    /// Each alert once it is raised; QoS 1, kept by the box until the broker has it.
+    pub fn alerts(&self) -> String {
+        format!("{}/alerts", self.base)
+    }
+
     /// Retained, written by the fleet: the desired configuration.
     pub fn desired(&self) -> String {
         format!("{}/desired", self.base)

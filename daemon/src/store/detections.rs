@@ -1,32 +1,28 @@
-//! Passages of vehicles: kept with their outbox record in one transaction, and searched.
+//! Passages of vehicles: kept with their outbox record and the alerts they raise in one transaction.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use gtv_protocol::PlateText;
 use gtv_protocol::body::{Alternative, Body, Clip, Detection};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::StoreEvent;
 use super::outbox::{self, Lane};
-use super::rows::{ClipOutcome, DetectionQuery, DetectionRow, ObjectRef};
+use super::rows::{ClipOutcome, DetectionRow, ObjectRef};
 use super::sql::Json;
-use super::{Store, StoreError, objects, search};
+use super::{Store, StoreError, hits, objects, search};
 use crate::base::ids::DetectionId;
 use crate::base::time::UtcMicros;
 
-const DEFAULT_LIMIT: usize = 50;
-/// A part too short for the trigram index is looked for in this many of the newest rows only.
-const SCAN_ROWS: i64 = 200_000;
-
-const COLUMNS: &str = "d.id, d.camera, d.plate, d.layout, d.confidence, d.alternatives, d.first_seen, d.last_seen, \
+pub(super) const COLUMNS: &str = "d.id, d.camera, d.plate, d.layout, d.confidence, d.alternatives, d.first_seen, d.last_seen, \
     d.best_at, d.quad, d.bbox, d.frame_width, d.frame_height, d.direction, d.reads, d.single, d.crop, d.frame, \
     d.clip, d.clip_unavailable, d.slots, d.category";
 
 impl Store {
-    /// Keeps a detection and queues its record; a second call with the same id changes nothing.
+    /// Keeps a detection, queues its record and raises what the watchlists have against it; a second call with the same
+    /// id changes nothing.
     pub async fn insert_detection(&self, row: DetectionRow) -> Result<(), StoreError> {
+        let watch = self.inner.watch.clone();
         self.write("keep a detection", move |tx| {
             if n_of(tx, row.id)?.is_some() {
                 return Ok(());
@@ -35,7 +31,9 @@ impl Store {
             let objects: Vec<&ObjectRef> = row.crop.iter().chain(row.frame.iter()).collect();
             objects.iter().try_for_each(|object| outbox::require_object(tx, object))?;
             outbox::put(tx, Lane::Detections, &body(&row)?, &row.id.to_string(), &objects)?;
-            tx.publish(StoreEvent::Detection(Arc::new(row)));
+            let row = Arc::new(row);
+            tx.publish(StoreEvent::Detection(row.clone()));
+            hits::raise(tx, &watch, &row)?;
             Ok(())
         })
         .await
@@ -48,11 +46,6 @@ impl Store {
             row.map(|row| with_objects(c, row)).transpose()
         })
         .await
-    }
-
-    /// Newest first.
-    pub async fn detections(&self, query: DetectionQuery) -> Result<Vec<DetectionRow>, StoreError> {
-        self.read("search detections", move |c| search_rows(c, &query)).await
     }
 
     /// Detections that are over since `before` and have no clip yet, oldest first.
@@ -132,10 +125,15 @@ impl Store {
     /// records in the outbox stay until they are delivered.
     pub async fn expire_detections(&self, time: UtcMicros, limit: usize) -> Result<usize, StoreError> {
         self.write("expire detections", move |tx| {
-            let mut statement = tx.prepare_cached("SELECT n FROM detections WHERE n < ?1 ORDER BY n LIMIT ?2")?;
-            let rows = statement.query_map(params![time, limit as i64], |row| row.get(0))?;
-            let old: Vec<i64> = rows.collect::<Result<_, _>>()?;
-            for n in &old {
+            let mut statement =
+                tx.prepare_cached("SELECT n, search FROM detections WHERE n < ?1 ORDER BY n LIMIT ?2")?;
+            let rows = statement.query_map(params![time, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let old: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
+            for (n, words) in &old {
+                for key in search::keys(words) {
+                    tx.prepare_cached("DELETE FROM detection_words WHERE word = ?1 AND n = ?2")?
+                        .execute([key as i64, *n])?;
+                }
                 tx.prepare_cached("DELETE FROM detections WHERE n = ?1")?.execute([n])?;
                 tx.prepare_cached("DELETE FROM detection_trigrams WHERE rowid = ?1")?.execute([n])?;
             }
@@ -145,7 +143,7 @@ impl Store {
     }
 }
 
-fn n_of(c: &Connection, id: DetectionId) -> Result<Option<i64>, StoreError> {
+pub(super) fn n_of(c: &Connection, id: DetectionId) -> Result<Option<i64>, StoreError> {
     let mut statement = c.prepare_cached("SELECT n FROM detections WHERE id = ?1")?;
     Ok(statement.query_one([id], |row| row.get(0)).optional()?)
 }
@@ -188,6 +186,9 @@ fn insert(c: &Connection, row: &DetectionRow) -> Result<(), StoreError> {
         row.category
     ])?;
     c.prepare_cached("INSERT INTO detection_trigrams (rowid, search) VALUES (?1, ?2)")?.execute(params![n, words])?;
+    for key in search::keys(&words) {
+        c.prepare_cached("INSERT INTO detection_words VALUES (?1, ?2)")?.execute([key as i64, n])?;
+    }
     Ok(())
 }
 
@@ -217,64 +218,8 @@ fn body(row: &DetectionRow) -> Result<Body, StoreError> {
     }))
 }
 
-fn search_rows(c: &Connection, query: &DetectionQuery) -> Result<Vec<DetectionRow>, StoreError> {
-    let limit = if query.limit == 0 { DEFAULT_LIMIT } else { query.limit.min(DetectionQuery::MAX_LIMIT) };
-    let mut newest = query.to.map_or(i64::MAX, |to| to.0 - 1);
-    if let Some(before) = query.before {
-        let Some(n) = n_of(c, before)? else { return Err(StoreError::not_found(format!("detection {before}"))) };
-        newest = newest.min(n - 1);
-    }
-    let oldest = query.from.map_or(i64::MIN, |from| from.0);
-    let part = query.text.as_deref().map(search::normalize).unwrap_or_default();
-    let asked_for_text = query.text.as_deref().is_some_and(|text| !text.trim().is_empty());
-    if asked_for_text && part.is_empty() {
-        return Ok(Vec::new());
-    }
-
-    // Both tables are in time order by `n`, so every variant walks newest first and stops at the limit.
-    let mut values: Vec<Value> = vec![newest.into(), oldest.into()];
-    let mut sql = format!("SELECT {COLUMNS} FROM ");
-    let mut value = |value: Value| {
-        values.push(value);
-        values.len()
-    };
-    let mut filter = String::new();
-    let order;
-    if part.len() >= search::TRIGRAM {
-        let terms = value(search::trigrams(&part).into());
-        let part = value(part.into());
-        let _ = write!(
-            sql,
-            "detection_trigrams t CROSS JOIN detections d ON d.n = t.rowid
-             WHERE detection_trigrams MATCH ?{terms} AND t.rowid <= ?1 AND t.rowid >= ?2"
-        );
-        let _ = write!(filter, " AND instr(d.search, ?{part}) > 0");
-        order = "t.rowid";
-    } else if part.is_empty() {
-        sql.push_str("detections d WHERE d.n <= ?1 AND d.n >= ?2");
-        order = "d.n";
-    } else {
-        let scan = value(SCAN_ROWS.into());
-        let part = value(part.into());
-        let _ = write!(
-            sql,
-            "(SELECT * FROM detections WHERE n <= ?1 AND n >= ?2 ORDER BY n DESC LIMIT ?{scan}) d
-             WHERE instr(d.search, ?{part}) > 0"
-        );
-        order = "d.n";
-    }
-    if let Some(camera) = &query.camera {
-        let _ = write!(filter, " AND d.camera = ?{}", value(camera.as_str().to_owned().into()));
-    }
-    let count = value((limit as i64).into());
-    let _ = write!(sql, "{filter} ORDER BY {order} DESC LIMIT ?{count}");
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), read)?;
-    rows.map(|row| with_objects(c, row?)).collect()
-}
-
 /// The row with object digests only; [`with_objects`] completes them.
-fn read(row: &Row<'_>) -> rusqlite::Result<(DetectionRow, [Option<String>; 3])> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<(DetectionRow, [Option<String>; 3])> {
     let detection = DetectionRow {
         id: row.get(0)?,
         camera: row.get(1)?,
@@ -302,7 +247,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(DetectionRow, [Option<String>; 3])> 
     Ok((detection, [row.get(16)?, row.get(17)?, row.get(18)?]))
 }
 
-fn with_objects(
+pub(super) fn with_objects(
     c: &Connection,
     (mut row, digests): (DetectionRow, [Option<String>; 3]),
 ) -> Result<DetectionRow, StoreError> {

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::StoreError;
+use super::search;
 
 /// `GTVE`: marks the file as ours.
 const APPLICATION_ID: i32 = 0x4754_5645;
@@ -17,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0003_detections.sql"),
     include_str!("steps/0004_people.sql"),
     include_str!("steps/0005_detection_category.sql"),
+    include_str!("steps/0006_watchlists.sql"),
 ];
 
 /// The newest schema this program knows.
@@ -25,6 +28,7 @@ pub(super) const NEWEST: i64 = STEPS.len() as i64;
 /// Brings the database to [`NEWEST`]; refuses a newer one and a file of another program.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = verify(connection, path)?;
+    add_functions(connection).map_err(|e| StoreError::from(e).during("migrate the schema", path))?;
     for (index, step) in STEPS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
         apply(connection, index as i64 + 1, step).map_err(|e| e.during("migrate the schema", path))?;
     }
@@ -43,6 +47,15 @@ pub(super) fn verify(connection: &Connection, path: &Path) -> Result<i64, StoreE
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known: NEWEST });
     }
     Ok(found)
+}
+
+/// What steps need to know of plates: `plate_keys('ABC1234 XYZ9Z99')` is the JSON array of their vehicles' numbers.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("plate_keys", 1, flags, |context| {
+        let keys = search::keys(context.get_raw(0).as_str()?);
+        Ok(format!("[{}]", keys.iter().map(u64::to_string).collect::<Vec<_>>().join(",")))
+    })
 }
 
 fn apply(connection: &mut Connection, version: i64, step: &str) -> Result<(), StoreError> {
@@ -72,6 +85,7 @@ mod tests {
         migrate(&mut fresh, path).unwrap();
         for version in 1..STEPS.len() {
             let mut old = Connection::open_in_memory().unwrap();
+            add_functions(&old).unwrap();
             for (index, step) in STEPS[..version].iter().enumerate() {
                 apply(&mut old, index as i64 + 1, step).unwrap();
             }

@@ -7,9 +7,12 @@
 mod alerts;
 mod audit;
 mod check;
+mod deliveries;
 mod detections;
 mod error;
 mod events;
+mod find;
+mod hits;
 mod migrate;
 mod objects;
 mod outbox;
@@ -18,11 +21,15 @@ mod recordings;
 mod rows;
 mod search;
 mod segments;
+mod similar;
 mod sql;
 mod state;
 #[cfg(test)]
 mod tests;
 mod users;
+mod watch_entries;
+mod watch_index;
+mod watchlists;
 mod writer;
 
 use std::fs::File;
@@ -33,13 +40,19 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::broadcast;
 
+pub use alerts::AlertQuery;
 pub use audit::AuditQuery;
 pub use check::{Depth, Finding, FindingSeverity, check};
+pub use deliveries::{AlertTarget, Delivery, TargetStatus};
 pub use error::{Fault, StoreError};
 pub use events::StoreEvent;
+pub use find::{DetectionPage, Similar};
+pub use hits::{AlertPolicy, HIT, WatchStatus};
 pub use outbox::{Batch, Lane, OutboxStatus};
 pub use rows::*;
 pub use users::Rotation;
+pub use watch_entries::{ENTRIES_MAX, Imported, REASON_MAX};
+pub use watchlists::{LISTS_MAX, NAME_MAX, WatchlistChange};
 
 use crate::base::tasks::{OnExit, Tasks};
 
@@ -61,6 +74,7 @@ struct Inner {
     writer: Option<writer::Writer>,
     readers: readers::Readers,
     events: broadcast::Sender<StoreEvent>,
+    watch: Arc<hits::Watch>,
     // Released after the writer has ended: fields drop in this order.
     _lock: Option<File>,
 }
@@ -80,10 +94,12 @@ impl Store {
         objects::remove_leftovers(dir)?;
         let path = dir.join(DATABASE);
         let connection = open_for_writing(&path).map_err(|e| e.during("open the database", &path))?;
+        let watch = hits::Watch::load(&connection).map_err(|e| e.during("load the watchlists", &path))?;
         let events = broadcast::Sender::new(EVENTS);
         let readers = readers::Readers::new(path.clone());
         let writer = writer::Writer::start(connection, path, events.clone())?;
-        let inner = Inner { dir: dir.to_owned(), writer: Some(writer), readers, events, _lock: Some(lock) };
+        let watch = Arc::new(watch);
+        let inner = Inner { dir: dir.to_owned(), writer: Some(writer), readers, events, watch, _lock: Some(lock) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -101,7 +117,8 @@ impl Store {
         }
         let readers = readers::Readers::new(path);
         let events = broadcast::Sender::new(1);
-        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), writer: None, readers, events, _lock: None }) })
+        let watch = Arc::default();
+        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), writer: None, readers, events, watch, _lock: None }) })
     }
 
     /// The data folder.

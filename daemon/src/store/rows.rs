@@ -262,12 +262,22 @@ pub enum ClipOutcome {
     Unavailable(String),
 }
 
+/// How the text of a search is meant. Everywhere the plate, its alternative readings and both Brazilian spellings of
+/// each count; case and separators do not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Matching {
+    /// Any part of a reading.
+    #[default]
+    Part,
+    /// The whole reading: `?` is any one character, `*` any number of them.
+    Wildcard,
+}
+
 /// Newest first. Absent fields do not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DetectionQuery {
-    /// Any part of the plate, of an alternative reading or of the same vehicle's plate in the other Brazilian
-    /// layout; case and separators do not matter.
     pub text: Option<String>,
+    pub matching: Matching,
     pub camera: Option<CameraId>,
     pub from: Option<UtcMicros>,
     /// Exclusive.
@@ -362,28 +372,58 @@ impl FromStr for Severity {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRow {
     pub id: Uuid,
     pub at: UtcMicros,
-    /// For example `watchlist` or `camera-stalled`.
+    /// For example `watchlist-hit` or `camera-lost`.
     pub kind: String,
     pub severity: Severity,
     pub camera: Option<CameraId>,
     pub detection: Option<DetectionId>,
+    /// For people; never a plate.
     pub title: String,
     pub detail: serde_json::Value,
     pub acknowledged_at: Option<UtcMicros>,
     pub acknowledged_by: Option<String>,
 }
 
-/// A plate somebody looks for.
+// The detail of a watchlist hit has plates, so a derived Debug would leak them (T2).
+impl fmt::Debug for AlertRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertRow")
+            .field("id", &self.id)
+            .field("at", &self.at)
+            .field("kind", &self.kind)
+            .field("title", &self.title)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A list of vehicles somebody looks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WatchRow {
+pub struct WatchlistRow {
     pub id: Uuid,
-    pub plate: Plate,
-    pub note: String,
+    /// Unique on the box, whatever the case of its letters.
+    pub name: String,
     pub severity: Severity,
+    /// For entries that have none of their own.
+    pub reason: String,
+    /// A list that is off raises nothing.
+    pub enabled: bool,
+    pub entries: u64,
     pub created_at: UtcMicros,
     pub created_by: String,
+}
+
+/// One vehicle of a list; the plate in either Brazilian spelling means the same vehicle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchEntry {
+    pub plate: Plate,
+    /// Empty: the list's.
+    pub reason: String,
+    /// Passages before this time raise nothing.
+    pub valid_from: Option<UtcMicros>,
+    /// Passages from this time on raise nothing.
+    pub valid_until: Option<UtcMicros>,
 }

@@ -1,7 +1,13 @@
-//! Pure. What a plate can be found by, and how a typed part becomes a question to the trigram index.
+//! Pure. What a plate can be found by, and how a question becomes one to the trigram index.
 
-/// The shortest part that the trigram index can answer.
-pub(super) const TRIGRAM: usize = 3;
+use std::collections::BTreeSet;
+
+use crate::base::plate::{VehicleKey, other_spelling};
+
+const TRIGRAM: usize = 3;
+const CHARACTERS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/// Unknown characters that are spelled out for the index: each costs 36 terms, and two tell enough.
+const SPELLED_OUT_MAX: usize = 2;
 
 /// Letters and digits in upper case, as plates are stored.
 pub(super) fn normalize(text: &str) -> String {
@@ -14,7 +20,7 @@ pub(super) fn words(plate: &str, alternatives: &[(String, f64)]) -> String {
     let mut words: Vec<String> = Vec::new();
     for text in std::iter::once(plate).chain(alternatives.iter().map(|(text, _)| text.as_str())) {
         let text = normalize(text);
-        let twin = twin(&text);
+        let twin = other_spelling(&text);
         for word in std::iter::once(text).chain(twin) {
             if !word.is_empty() && !words.contains(&word) {
                 words.push(word);
@@ -24,26 +30,129 @@ pub(super) fn words(plate: &str, alternatives: &[(String, f64)]) -> String {
     words.join(" ")
 }
 
-/// A Brazilian plate in its other layout: the fifth character is digit d or letter 'A' + d (Resolução CONTRAN 729/2018).
-fn twin(plate: &str) -> Option<String> {
-    let bytes = plate.as_bytes();
-    let letters = bytes.len() == 7 && bytes[..3].iter().all(u8::is_ascii_uppercase);
-    if !letters || !bytes[3].is_ascii_digit() || !bytes[5].is_ascii_digit() || !bytes[6].is_ascii_digit() {
-        return None;
-    }
-    let fifth = match bytes[4] {
-        digit @ b'0'..=b'9' => b'A' + (digit - b'0'),
-        letter @ b'A'..=b'J' => b'0' + (letter - b'A'),
-        _ => return None,
-    };
-    Some(format!("{}{}{}", &plate[..4], char::from(fifth), &plate[5..]))
+/// The vehicles that `words` name, as numbers, each once.
+pub(super) fn keys(words: &str) -> BTreeSet<u64> {
+    words.split(' ').filter_map(VehicleKey::of).map(|key| key.0).collect()
 }
 
-/// The FTS5 expression for "contains all trigrams of `part`"; `part` is normalized and long enough.
-pub(super) fn trigrams(part: &str) -> String {
-    let starts = 0..=part.len().saturating_sub(TRIGRAM);
-    let terms: Vec<String> = starts.map(|i| format!("\"{}\"", &part[i..i + TRIGRAM])).collect();
-    terms.join(" AND ")
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Is(u8),
+    /// Any one character.
+    One,
+    /// Any number of characters.
+    Any,
+}
+
+/// What a whole word must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern(Vec<Token>);
+
+impl Pattern {
+    /// Any word with this part; `None` where `text` has no letter or digit.
+    pub fn part(text: &str) -> Option<Self> {
+        let middle = normalize(text);
+        let tokens = middle.bytes().map(Token::Is);
+        let all: Vec<Token> = std::iter::once(Token::Any).chain(tokens).chain(std::iter::once(Token::Any)).collect();
+        (!middle.is_empty()).then_some(Self(all))
+    }
+
+    /// `?` is any one character and `*` any number of them; `None` where `text` has nothing of a plate.
+    pub fn wildcard(text: &str) -> Option<Self> {
+        let mut tokens = Vec::new();
+        for c in text.chars() {
+            match c {
+                '?' => tokens.push(Token::One),
+                '*' if tokens.last() != Some(&Token::Any) => tokens.push(Token::Any),
+                c if c.is_ascii_alphanumeric() => tokens.push(Token::Is(c.to_ascii_uppercase() as u8)),
+                _ => {}
+            }
+        }
+        (!tokens.is_empty()).then_some(Self(tokens))
+    }
+
+    /// Whether one of `words` looks so.
+    pub fn accepts(&self, words: &str) -> bool {
+        words.split(' ').any(|word| fits(&self.0, word.as_bytes()))
+    }
+
+    /// An FTS5 expression that every row with such a word satisfies; `None` where the index cannot help.
+    pub fn expression(&self) -> Option<String> {
+        let segments = self.segments();
+        let mut terms = BTreeSet::new();
+        let mut spelled_out: Vec<Vec<String>> = Vec::new();
+        for segment in &segments {
+            for window in segment.tokens.windows(TRIGRAM) {
+                let unknown = window.iter().filter(|token| **token == Token::One).count();
+                match unknown {
+                    0 => drop(terms.insert(quoted(window, b' '))),
+                    1 => spelled_out.push(CHARACTERS.iter().map(|c| quoted(window, *c)).collect()),
+                    _ => {}
+                }
+            }
+            // Two characters alone: one more on either side, where the pattern leaves room for it.
+            if let [Token::Is(a), Token::Is(b)] = segment.tokens[..] {
+                let (first, second) = (Token::Is(a), Token::Is(b));
+                let before = CHARACTERS.iter().filter(|_| segment.open_before);
+                let after = CHARACTERS.iter().filter(|_| segment.open_after);
+                let longer = before.map(|c| quoted(&[Token::One, first, second], *c));
+                spelled_out.push(longer.chain(after.map(|c| quoted(&[first, second, Token::One], *c))).collect());
+            }
+        }
+        spelled_out.retain(|group| !group.is_empty());
+        let mut parts: Vec<String> = terms.into_iter().collect();
+        if parts.is_empty() {
+            // The first and the last overlap least.
+            let last = spelled_out.len().saturating_sub(1);
+            let chosen = spelled_out.iter().enumerate().filter(|(i, _)| *i == 0 || *i == last);
+            parts.extend(chosen.take(SPELLED_OUT_MAX).map(|(_, group)| format!("({})", group.join(" OR "))));
+        }
+        (!parts.is_empty()).then(|| parts.join(" AND "))
+    }
+
+    fn segments(&self) -> Vec<Segment<'_>> {
+        let pieces: Vec<&[Token]> = self.0.split(|token| *token == Token::Any).collect();
+        let last = pieces.len().saturating_sub(1);
+        let segment = |(i, tokens)| Segment { tokens, open_before: i > 0, open_after: i < last };
+        pieces.into_iter().enumerate().map(segment).collect()
+    }
+}
+
+/// What is between two `*`, or between one and an end.
+struct Segment<'a> {
+    tokens: &'a [Token],
+    open_before: bool,
+    open_after: bool,
+}
+
+fn quoted(window: &[Token], unknown: u8) -> String {
+    let character = |token: &Token| match token {
+        Token::Is(c) => char::from(*c),
+        Token::One | Token::Any => char::from(unknown),
+    };
+    format!("\"{}\"", window.iter().map(character).collect::<String>())
+}
+
+/// Greedy matching with one way back: the last `*`.
+fn fits(tokens: &[Token], word: &[u8]) -> bool {
+    let (mut token, mut at) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while at < word.len() {
+        match tokens.get(token) {
+            Some(Token::Any) => {
+                back = Some((token + 1, at));
+                token += 1;
+            }
+            Some(Token::One) => (token, at) = (token + 1, at + 1),
+            Some(Token::Is(c)) if *c == word[at] => (token, at) = (token + 1, at + 1),
+            _ => {
+                let Some((after, from)) = back else { return false };
+                back = Some((after, from + 1));
+                (token, at) = (after, from + 1);
+            }
+        }
+    }
+    tokens[token..].iter().all(|token| *token == Token::Any)
 }
 
 #[cfg(test)]
@@ -55,12 +164,41 @@ mod tests {
         assert_eq!(words("ABC1234", &[]), "ABC1234 ABC1C34");
         assert_eq!(words("ABC1C34", &[("ABC1C84".to_owned(), 0.1)]), "ABC1C34 ABC1234 ABC1C84 ABC1284");
         assert_eq!(words("AB123CD", &[]), "AB123CD");
-        assert_eq!(words("ABC1K34", &[]), "ABC1K34");
+        assert_eq!(keys("ABC1234 ABC1C34 AB123CD").len(), 2);
     }
 
     #[test]
-    fn a_part_becomes_its_trigrams() {
-        assert_eq!(trigrams("ABC12"), "\"ABC\" AND \"BC1\" AND \"C12\"");
-        assert_eq!(normalize("abc-1d23 ç"), "ABC1D23");
+    fn a_pattern_takes_whole_words() {
+        let takes = |pattern: &str, word: &str| Pattern::wildcard(pattern).unwrap().accepts(word);
+        for pattern in ["ABC1D23", "abc*", "*23", "*C1D*", "A?C1?23", "*", "???????", "A*1*3", "*?3", "**A**"] {
+            assert!(takes(pattern, "XYZ9999 ABC1D23"), "{pattern}");
+        }
+        for pattern in ["ABC1D2", "BC1D23", "*1234", "A?C1D2", "????????", "B*", "*?ABC1D23", "A*1*4"] {
+            assert!(!takes(pattern, "ABC1D23"), "{pattern}");
+        }
+        assert!(Pattern::part("c1-d").unwrap().accepts("QQQ0000 ABC1D23"));
+        assert!(!Pattern::part("3Q").unwrap().accepts("ABC1D23 QQQ0000"), "not over two words");
+        assert_eq!(Pattern::part(" -'ç"), None);
+        assert_eq!(Pattern::wildcard(" %_"), None);
+    }
+
+    #[test]
+    fn a_question_uses_the_index_where_it_can() {
+        let part = |text: &str| Pattern::part(text).unwrap().expression();
+        assert_eq!(part("ABC12").unwrap(), "\"ABC\" AND \"BC1\" AND \"C12\"");
+        let two = part("AB").unwrap();
+        assert_eq!(two.matches(" OR ").count(), 71, "{two}");
+        assert!(two.contains("\"9AB\"") && two.contains("\"ABZ\""), "{two}");
+        assert_eq!(part("A"), None);
+
+        let wildcard = |text: &str| Pattern::wildcard(text).unwrap().expression();
+        assert_eq!(wildcard("ABC?D23").unwrap(), "\"ABC\" AND \"D23\"");
+        let prefix = wildcard("AB*").unwrap();
+        assert!(prefix.contains("\"AB7\"") && !prefix.contains("\"7AB\""), "{prefix}");
+        let gaps = wildcard("A?C1?23").unwrap();
+        assert!(gaps.starts_with("(\"A0C\" OR ") && gaps.contains(") AND (\"023\" OR "), "{gaps}");
+        for hopeless in ["*", "A??1??3", "?A*", "???????"] {
+            assert_eq!(wildcard(hopeless), None, "{hopeless}");
+        }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
 
 async fn expire(store: &Store, before: UtcMicros, has_centre: bool) -> Result<(), SyncError> {
     while store.expire_detections(before, PAGE).await? == PAGE {}
+    while store.expire_alerts(before, PAGE).await? == PAGE {}
     loop {
         let old = store.objects_before(before, PAGE, !has_centre).await?;
         for object in &old {

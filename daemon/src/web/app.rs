@@ -37,6 +37,8 @@ pub struct App {
     pub discovering: Semaphore,
     /// Guards read-change-apply of the camera list.
     pub changing: tokio::sync::Mutex<()>,
+    /// One file at a time becomes a watchlist: each is work for the one writer.
+    pub importing: Arc<Semaphore>,
     pub stills: Stills,
     pub started: Instant,
     login_rate: Mutex<RateLimit>,
@@ -55,6 +57,7 @@ impl App {
             stop,
             discovering: Semaphore::new(1),
             changing: tokio::sync::Mutex::default(),
+            importing: Arc::new(Semaphore::new(1)),
             stills: Stills::default(),
             started: Instant::now(),
             login_rate: Mutex::new(RateLimit::new(LOGIN_PER_MINUTE)),

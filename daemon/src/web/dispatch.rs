@@ -15,7 +15,7 @@ use super::app::{App, Outcome, changes};
 use super::error::{ApiError, ApiResult};
 use super::reply;
 use super::request::Req;
-use super::routes::{Access, Found, Route};
+use super::routes::{Access, Found, Route, Work};
 use super::tokens::Identity;
 
 /// The header that a page of another site cannot send without being asked by us first (CORS).
@@ -24,8 +24,6 @@ pub const ACCESS_COOKIE: &str = "gtv_access";
 
 const BODY_MAX: usize = 256 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the handler, not for the body it streams.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request as warp takes it apart.
 pub struct Incoming {
@@ -53,6 +51,7 @@ where
         params: Vec::new(),
         who: None,
         body: Bytes::new(),
+        upload: None,
         ws: parts.ws,
     };
     let (id, method) = (req.id.clone(), req.method.clone());
@@ -96,9 +95,10 @@ where
         return (pattern, Err(error));
     }
     let answer = (route.handler)(app.clone(), req);
-    let result = tokio::time::timeout(HANDLER_TIMEOUT, answer).await.unwrap_or_else(|_| {
+    let limit = route.work.handler_timeout();
+    let result = tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
         Err(ApiError::unavailable(
-            format!("The box did not answer within {} s.", HANDLER_TIMEOUT.as_secs()),
+            format!("The box did not answer within {} s.", limit.as_secs()),
             "Try again; see the system page if it stays.",
         ))
     });
@@ -127,7 +127,9 @@ where
             }
         }
     }
-    if changes(&req.method) {
+    if route.work == Work::Upload {
+        req.upload = Some(super::upload::spool(app.store().dir(), body).await?);
+    } else if changes(&req.method) {
         req.body = tokio::time::timeout(BODY_TIMEOUT, read_body(body)).await.map_err(|_| {
             ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,

@@ -20,6 +20,7 @@ mod snapshot;
 mod socket;
 mod tokens;
 mod ui;
+mod upload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

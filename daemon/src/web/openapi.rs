@@ -3,7 +3,10 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
-use super::api::{audit, cameras, detections, devices, live, ops, recordings, session, status, users};
+use super::api::{
+    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, users, watch_entries,
+    watchlists,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,7 +19,7 @@ use super::api::{audit, cameras, detections, devices, live, ops, recordings, ses
         (name = "admin", description = "Setup, login, users, audit log, health"),
         (name = "cidades", description = "Cameras"),
         (name = "streaming", description = "Live video and recordings"),
-        (name = "ai", description = "Plates"),
+        (name = "ai", description = "Plates, watchlists, alerts"),
         (name = "operations", description = "For machines")
     ),
     security((), ("bearer" = []), ("cookie" = [])),
@@ -30,6 +33,9 @@ use super::api::{audit, cameras, detections, devices, live, ops, recordings, ses
         devices::discover, devices::probe,
         live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,
+        alerts::list, alerts::acknowledge,
+        watchlists::list, watchlists::create, watchlists::update, watchlists::remove,
+        watch_entries::list, watch_entries::put, watch_entries::remove, watch_entries::import, watch_entries::export,
     )
 )]
 struct Api;

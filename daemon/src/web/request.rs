@@ -24,6 +24,8 @@ pub struct Req {
     pub params: Vec<(&'static str, String)>,
     pub who: Option<Identity>,
     pub body: Bytes,
+    /// The body of a route that takes a large one, at its beginning.
+    pub upload: Option<std::fs::File>,
     pub ws: Option<Ws>,
 }
 
@@ -103,6 +105,15 @@ impl Req {
         match text.parse::<u32>() {
             Ok(value) if (1..=max).contains(&value) => Ok(value),
             _ => Err(ApiError::invalid(name, format!("`{name}` must be a number from 1 to {max}."))),
+        }
+    }
+
+    /// `name=true|false`, false when absent.
+    pub fn query_flag(&self, name: &str) -> ApiResult<bool> {
+        match self.query(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ApiError::invalid(name, format!("`{name}` must be `true` or `false`."))),
         }
     }
 

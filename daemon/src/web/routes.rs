@@ -1,11 +1,15 @@
 //! Every path of the box in one table: who may call it and what answers.
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::Method;
 use warp::reply::Response;
 
-use super::api::{audit, cameras, detections, devices, live, ops, recordings, session, status, users};
+use super::api::{
+    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, users, watch_entries,
+    watchlists,
+};
 use super::app::App;
 use super::error::ApiResult;
 use super::request::Req;
@@ -26,6 +30,27 @@ pub enum Class {
     Normal,
 }
 
+/// What a request may bring and how long its handler may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A small body in memory, an answer at once.
+    Normal,
+    /// A large body in a file, and minutes to work through it.
+    Upload,
+    /// No body to speak of, but minutes of work.
+    Long,
+}
+
+impl Work {
+    /// For the handler, not for the body that it streams.
+    pub fn handler_timeout(self) -> Duration {
+        match self {
+            Work::Normal => Duration::from_secs(30),
+            Work::Upload | Work::Long => Duration::from_secs(900),
+        }
+    }
+}
+
 pub type Handler = Box<dyn Fn(Arc<App>, Req) -> BoxFuture<'static, ApiResult<Response>> + Send + Sync>;
 
 pub struct Route {
@@ -33,6 +58,7 @@ pub struct Route {
     pub pattern: &'static str,
     pub access: Access,
     pub class: Class,
+    pub work: Work,
     pub handler: Handler,
 }
 
@@ -46,6 +72,7 @@ where
         pattern,
         access,
         class: Class::Normal,
+        work: Work::Normal,
         handler: Box::new(move |app, req| Box::pin(handler(app, req))),
     }
 }
@@ -53,6 +80,11 @@ where
 impl Route {
     fn login_class(mut self) -> Self {
         self.class = Class::Login;
+        self
+    }
+
+    fn work(mut self, work: Work) -> Self {
+        self.work = work;
         self
     }
 }
@@ -84,10 +116,10 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/cidades/cameras", viewer, cameras::list),
         route(post.clone(), "/api/cidades/cameras", operator, cameras::create),
         route(get.clone(), "/api/cidades/cameras/{id}", viewer, cameras::one),
-        route(put, "/api/cidades/cameras/{id}", operator, cameras::update),
-        route(delete, "/api/cidades/cameras/{id}", operator, cameras::remove),
+        route(put.clone(), "/api/cidades/cameras/{id}", operator, cameras::update),
+        route(delete.clone(), "/api/cidades/cameras/{id}", operator, cameras::remove),
         route(post.clone(), "/api/cidades/discover", operator, devices::discover),
-        route(post, "/api/cidades/discover/probe", operator, devices::probe).login_class(),
+        route(post.clone(), "/api/cidades/discover/probe", operator, devices::probe).login_class(),
         route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
         route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
@@ -98,7 +130,18 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/ai/lpr/detections/{id}/crop.jpg", viewer, detections::crop),
         route(get.clone(), "/api/ai/lpr/detections/{id}/frame.jpg", viewer, detections::frame),
         route(get.clone(), "/api/ai/lpr/detections/{id}/clip.mp4", viewer, detections::clip),
-        route(get, "/api/ai/lpr/stream", viewer, detections::stream),
+        route(get.clone(), "/api/ai/lpr/stream", viewer, detections::stream),
+        route(get.clone(), "/api/ai/alerts", viewer, alerts::list),
+        route(post.clone(), "/api/ai/alerts/{id}/acknowledge", operator, alerts::acknowledge),
+        route(get.clone(), "/api/ai/watchlists", viewer, watchlists::list),
+        route(post.clone(), "/api/ai/watchlists", operator, watchlists::create),
+        route(put.clone(), "/api/ai/watchlists/{id}", operator, watchlists::update),
+        route(delete.clone(), "/api/ai/watchlists/{id}", operator, watchlists::remove).work(Work::Long),
+        route(get.clone(), "/api/ai/watchlists/{id}/entries", viewer, watch_entries::list),
+        route(put, "/api/ai/watchlists/{id}/entries/{plate}", operator, watch_entries::put),
+        route(delete, "/api/ai/watchlists/{id}/entries/{plate}", operator, watch_entries::remove),
+        route(post, "/api/ai/watchlists/{id}/import", operator, watch_entries::import).work(Work::Upload),
+        route(get, "/api/ai/watchlists/{id}/export.csv", viewer, watch_entries::export),
     ]
 }
 

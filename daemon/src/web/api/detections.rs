@@ -1,5 +1,6 @@
 //! Plates that were read: search, detail, pictures, clip, and a socket that tells of new ones.
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::stream;
 use serde::Serialize;
@@ -7,8 +8,9 @@ use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
 use warp::reply::{Reply, Response};
 
+use super::alerts::AlertView;
 use crate::base::ids::{CameraId, DetectionId};
-use crate::store::{DetectionQuery, DetectionRow, ObjectRef, StoreEvent};
+use crate::store::{DetectionQuery, DetectionRow, Matching, ObjectRef, Similar, StoreEvent};
 use crate::web::app::{App, Outcome};
 use crate::web::error::{ApiError, ApiResult, ErrorBody};
 use crate::web::reply;
@@ -53,6 +55,9 @@ pub struct DetectionView {
     pub has_frame: bool,
     /// `ready`, `pending` or `unavailable`.
     pub clip: String,
+    /// Of a similar search: the probability that the passage was of the plate that was asked for, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -87,6 +92,7 @@ impl DetectionView {
             has_crop: row.crop.is_some(),
             has_frame: row.frame.is_some(),
             clip: clip.to_owned(),
+            score: None,
         }
     }
 }
@@ -99,13 +105,22 @@ pub enum DetectionEvent {
     Detection { detection: DetectionView },
     /// The clip of a detection can be played, or never will be; read it again.
     Clip { id: String },
+    /// An alert was raised, counted another passage, or was acknowledged; the newest state of it.
+    Alert { alert: AlertView },
     /// The client was too slow for this many events; load the list again.
     Missed { count: u64 },
 }
 
-/// Detections, newest first.
+/// How long a page is filled for where the search finds little among many candidates.
+const FILL_MAX: Duration = Duration::from_millis(250);
+
+/// Detections, newest first; of a similar search the likeliest first, in one page.
 #[utoipa::path(get, path = "/api/ai/lpr/detections", tag = "ai",
-    params(("q" = Option<String>, Query, description = "Part of the plate or of an alternative reading"),
+    params(("plate" = Option<String>, Query, description = "What to look for in plates and alternative readings; \
+                both Brazilian spellings of a vehicle count"),
+           ("match" = Option<String>, Query, description = "`part`, `wildcard` (the whole plate, `?` and `*`) or \
+                `similar` (by the reader's probabilities); absent: `wildcard` where the text has one, else `part`"),
+           ("q" = Option<String>, Query, description = "The same as `plate`"),
            ("camera" = Option<String>, Query, description = "Camera id"),
            ("from" = Option<String>, Query, description = "RFC 3339 or microseconds UTC"),
            ("to" = Option<String>, Query, description = "RFC 3339 or microseconds UTC"),
@@ -114,7 +129,9 @@ pub enum DetectionEvent {
     responses((status = 200, body = DetectionPage), (status = 400, body = ErrorBody)))]
 pub async fn list(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let limit = req.query_number("limit", 50, 200)?;
-    let text = req.query("q").map(|text| normalized(&text)).filter(|text| !text.is_empty());
+    let text = req.query("plate").or_else(|| req.query("q"));
+    let text = text.map(|text| normalized(&text)).filter(|text| !text.is_empty());
+    let (matching, similar) = how(&req, text.as_deref())?;
     let camera = match req.query("camera") {
         Some(id) => {
             let id: CameraId = id.parse().map_err(|_| ApiError::invalid("camera", "`camera` is not a camera id."))?;
@@ -134,19 +151,49 @@ pub async fn list(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let narrowed = text.is_some() || from.is_some() || to.is_some();
     if narrowed && before.is_none() {
         let camera = camera.as_ref().map_or("all cameras", CameraId::as_str);
-        let target = format!("plate `{}` at {camera}", text.as_deref().unwrap_or("*"));
+        let sort = if similar { "similar to plate" } else { "plate" };
+        let target = format!("{sort} `{}` at {camera}", text.as_deref().unwrap_or("*"));
         app.audit(&req, "plates.search", &target, Outcome::Done).await?;
     }
-    let query = DetectionQuery { text, camera, from, to, before, limit: limit as usize };
-    let rows = app.store().detections(query).await?;
-    let full = rows.len() == limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| encode_cursor(&row.id.to_string()));
-    reply::json(&DetectionPage { detections: rows.iter().map(DetectionView::of).collect(), next })
+    let limit = limit as usize;
+    let mut query = DetectionQuery { text, matching, camera, from, to, before, limit };
+    if similar {
+        let found = app.store().similar_detections(query).await?;
+        let view = |similar: &Similar| DetectionView { score: Some(similar.score), ..DetectionView::of(&similar.row) };
+        return reply::json(&DetectionPage { detections: found.iter().map(view).collect(), next: None });
+    }
+    let started = Instant::now();
+    let mut detections = Vec::new();
+    let next = loop {
+        query.limit = limit - detections.len();
+        let page = app.store().detection_page(query.clone()).await?;
+        detections.extend(page.rows.iter().map(DetectionView::of));
+        if page.next.is_none() || detections.len() >= limit || started.elapsed() > FILL_MAX {
+            break page.next;
+        }
+        query.before = page.next;
+    };
+    reply::json(&DetectionPage { detections, next: next.map(|id| encode_cursor(&id.to_string())) })
 }
 
-/// Upper-case letters and digits, as plates are stored.
+/// What `match` says, or else the text itself.
+fn how(req: &Req, text: Option<&str>) -> ApiResult<(Matching, bool)> {
+    let has_wildcard = text.is_some_and(|text| text.contains(['*', '?']));
+    match (req.query("match").as_deref(), has_wildcard) {
+        (None, true) | (Some("wildcard"), _) => Ok((Matching::Wildcard, false)),
+        (None | Some("part"), _) => Ok((Matching::Part, false)),
+        (Some("similar"), false) => Ok((Matching::Part, true)),
+        (Some("similar"), true) => {
+            Err(ApiError::invalid("plate", "A similar search takes no `*` and `?`; use `match=wildcard` for them."))
+        }
+        (Some(_), _) => Err(ApiError::invalid("match", "`match` must be `part`, `wildcard` or `similar`.")),
+    }
+}
+
+/// Upper-case letters, digits and wildcards, as plates are stored.
 fn normalized(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).take(16).map(|c| c.to_ascii_uppercase()).collect()
+    let kept = text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '?'));
+    kept.take(16).map(|c| c.to_ascii_uppercase()).collect()
 }
 
 /// One detection with everything that is known about it.
@@ -213,7 +260,7 @@ async fn find(app: &App, req: &Req) -> ApiResult<DetectionRow> {
     app.store().detection(id).await?.ok_or_else(missing)
 }
 
-/// WebSocket: each detection the moment it is stored.
+/// WebSocket: each detection and each alert the moment it is stored.
 #[utoipa::path(get, path = "/api/ai/lpr/stream", tag = "ai",
     responses((status = 101, description = "JSON text messages", body = DetectionEvent),
               (status = 426, body = ErrorBody)))]
@@ -226,6 +273,7 @@ pub async fn stream(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
             let event = match events.recv().await {
                 Ok(StoreEvent::Detection(row)) => DetectionEvent::Detection { detection: DetectionView::of(&row) },
                 Ok(StoreEvent::ClipAttached { detection, .. }) => DetectionEvent::Clip { id: detection.to_string() },
+                Ok(StoreEvent::Alert(row)) => DetectionEvent::Alert { alert: AlertView::of(&row) },
                 Ok(_) => continue,
                 Err(RecvError::Lagged(count)) => DetectionEvent::Missed { count },
                 Err(RecvError::Closed) => return None,
@@ -249,6 +297,7 @@ mod tests {
     fn search_text_is_what_a_plate_can_hold() {
         assert_eq!(normalized(" abc-1d "), "ABC1D");
         assert_eq!(normalized("%_'\"ç"), "");
+        assert_eq!(normalized("a?c*"), "A?C*");
         assert_eq!(normalized(&"a".repeat(400)).len(), 16);
     }
 }

@@ -1,4 +1,5 @@
 //! The handlers, one file per subject. Each takes the page's state and a request and gives an answer or an error.
+pub mod alerts;
 pub mod audit;
 pub mod cameras;
 pub mod detections;
@@ -9,4 +10,6 @@ pub mod recordings;
 pub mod session;
 pub mod status;
 pub mod users;
+pub mod watch_entries;
+pub mod watchlists;
 mod zones;

@@ -9,6 +9,7 @@ use warp::reply::Response;
 use crate::base::time::UtcMicros;
 use crate::camera::CameraState;
 use crate::lpr::{Choice, LprState, LprStatus, StageMs};
+use crate::store::TargetStatus;
 use crate::sync::SyncStatus;
 use crate::web::app::App;
 use crate::web::error::{ApiError, ApiResult};
@@ -31,6 +32,7 @@ pub struct BoxStatus {
     pub disk: DiskStatus,
     pub lpr: LprHealth,
     pub sync: SyncHealth,
+    pub alerts: AlertsHealth,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -156,6 +158,50 @@ impl From<&SyncStatus> for SyncHealth {
     }
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct AlertsHealth {
+    /// Vehicles that every passage is compared with.
+    pub watched_vehicles: usize,
+    /// Memory that they take.
+    pub watched_bytes: usize,
+    /// Webhooks and the broker: who is told of alerts.
+    pub targets: Vec<TargetHealth>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TargetHealth {
+    /// `webhook/NAME` or `mqtt`.
+    pub name: String,
+    /// Alerts that are not delivered yet.
+    pub waiting: u64,
+    /// Since when the oldest of them waits, microseconds UTC.
+    pub oldest_queued_at: Option<i64>,
+    pub delivered: u64,
+    /// Alerts that were not delivered in time and are not tried any more.
+    pub given_up: u64,
+    /// Microseconds UTC.
+    pub delivered_at: Option<i64>,
+    /// The newest failure since the last success.
+    pub error: Option<String>,
+    /// Microseconds UTC.
+    pub error_at: Option<i64>,
+}
+
+impl From<TargetStatus> for TargetHealth {
+    fn from(status: TargetStatus) -> Self {
+        Self {
+            name: status.name,
+            waiting: status.waiting,
+            oldest_queued_at: status.oldest_queued_at.map(|at| at.0),
+            delivered: status.delivered,
+            given_up: status.given_up,
+            delivered_at: status.delivered_at.map(|at| at.0),
+            error: status.error,
+            error_at: status.error_at.map(|at| at.0),
+        }
+    }
+}
+
 /// Health of the box at a glance.
 #[utoipa::path(get, path = "/api/admin/status", tag = "admin", responses((status = 200, body = BoxStatus)))]
 pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
@@ -167,6 +213,7 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
         .await
         .map_err(|error| ApiError::internal("asking for disk space", error))?;
     let ready = app.context.health.latest();
+    let (watched, targets) = (app.store().watch_status(), app.store().alert_targets().await?);
     reply::json(&BoxStatus {
         name: config.site.name.clone(),
         prefeitura: config.site.prefeitura.clone(),
@@ -189,6 +236,11 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
         },
         lpr: LprHealth::from(app.context.lpr.status()),
         sync: SyncHealth::from(&*app.context.sync.status().borrow()),
+        alerts: AlertsHealth {
+            watched_vehicles: watched.vehicles,
+            watched_bytes: watched.bytes,
+            targets: targets.into_iter().map(TargetHealth::from).collect(),
+        },
     })
 }
 
@@ -206,7 +258,7 @@ pub async fn settings(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     reply::json(&value)
 }
 
-const SECRET_KEYS: [&str; 4] = ["password", "secret_key", "access_key", "token"];
+const SECRET_KEYS: [&str; 5] = ["password", "secret", "secret_key", "access_key", "token"];
 
 /// Pure. Hides every secret and the user part of every address.
 fn mask(value: &mut Value) {
