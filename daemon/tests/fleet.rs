@@ -6,8 +6,20 @@ mod servers;
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use gtv_edge::alerts::{MQTT, Sender};
+use gtv_edge::base::ids::{BoxId, CameraId};
+use gtv_edge::base::secret::SecretBox;
+use gtv_edge::base::tasks::Tasks;
+use gtv_edge::base::time::UtcMicros;
+use gtv_edge::camera::CameraStatus;
+use gtv_edge::config::units::HumanDuration;
+use gtv_edge::config::{CameraConfig, Config, MqttConfig, RecordConfig};
+use gtv_edge::control::{self, Pipelines};
+use gtv_edge::fleet::{self, FleetContext};
+use gtv_edge::store::{AlertPolicy, AlertRow, AlertTarget, Severity, Store};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -100,4 +112,91 @@ async fn a_box_is_managed_over_mqtt() {
     assert!(edge.stop(Duration::from_secs(30)), "{}", edge.log());
     let last = fleet.wait("state", |state| state["online"] == false).await;
     assert_eq!(last["reason"], "stopped");
+}
+
+/// A box without cameras.
+struct Nothing;
+
+impl Pipelines for Nothing {
+    fn start(&self, _: &CameraConfig, _: &Tasks) -> Result<tokio::sync::watch::Receiver<CameraStatus>, String> {
+        Err("this box has no cameras".to_owned())
+    }
+
+    fn stopped(&self, _: &CameraId) {}
+
+    fn set_retention(&self, _: &RecordConfig) {}
+}
+
+async fn raise(store: &Store, title: &str) {
+    let alert = AlertRow {
+        id: uuid::Uuid::now_v7(),
+        at: UtcMicros::now(),
+        kind: "watchlist-hit".to_owned(),
+        severity: Severity::Critical,
+        camera: None,
+        detection: None,
+        title: title.to_owned(),
+        detail: json!({ "plate": "ABC1234" }),
+        acknowledged_at: None,
+        acknowledged_by: None,
+    };
+    store.insert_alert(alert, None).await.unwrap();
+}
+
+async fn wait_until_delivered(store: &Store, count: u64) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let status = store.alert_targets().await.unwrap().remove(0);
+        if status.delivered == count && status.waiting == 0 {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn alerts_wait_for_the_broker_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let targets = vec![AlertTarget { name: MQTT.to_owned(), kinds: Vec::new() }];
+    store.set_alert_policy(AlertPolicy { targets, ..AlertPolicy::default() }).await.unwrap();
+    // Raised before there is any connection; more than go out at once.
+    for n in 0..20 {
+        raise(&store, &format!("early {n}")).await;
+    }
+    let mut broker = Mosquitto::start_new();
+    let mut listener = Fleet::connect(broker.port()).await;
+    let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+    let secrets = SecretBox::open_or_create(folder.path()).unwrap();
+    let tasks = Tasks::new();
+    let box_id = BoxId::new();
+    let context = FleetContext {
+        config: MqttConfig { url: broker.url(), health_interval: HumanDuration::secs(1), ..MqttConfig::default() },
+        box_id,
+        secrets: secrets.clone(),
+        supervisor: control::start(config.clone(), config, Arc::new(Nothing), secrets, &tasks),
+        store: store.clone(),
+        sender: Sender { box_id, name: "box 1".to_owned(), prefeitura: "demo".to_owned() },
+        health: Arc::new(|| json!({})),
+    };
+    // The subscription must stand before the first alert goes out: it is not retained.
+    while !matches!(listener.events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+    fleet::start(context, &tasks).unwrap();
+    let last = listener.wait("alerts", |message| message["alert"]["title"] == "early 19").await;
+    assert_eq!((last["version"].as_i64(), last["box_name"].as_str()), (Some(1), Some("box 1")));
+    assert_eq!(last["box"], box_id.to_string());
+    assert_eq!(last["alert"]["detail"]["plate"], "ABC1234");
+    wait_until_delivered(&store, 20).await;
+    raise(&store, "live").await;
+    listener.wait("alerts", |message| message["alert"]["title"] == "live").await;
+    wait_until_delivered(&store, 21).await;
+
+    broker.kill();
+    raise(&store, "while the broker is away").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(store.alert_targets().await.unwrap()[0].waiting, 1);
+    broker.start();
+    wait_until_delivered(&store, 22).await;
+    assert!(tasks.shutdown(Duration::from_secs(10)).await);
 }

@@ -13,8 +13,9 @@ use gtv_edge::base::ids::{BoxId, CameraId, DetectionId};
 use gtv_edge::base::plate::Plate;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::store::{
-    AuditEntry, Bucket, ClipOutcome, Depth, DetectionRow, FindingSeverity, InitRow, NewFragment, NewSegment, Store,
-    StoredClip, Stream, check,
+    AlertPolicy, AlertQuery, AlertTarget, AuditEntry, Bucket, ClipOutcome, Depth, DetectionQuery, DetectionRow,
+    FindingSeverity, InitRow, NewFragment, NewSegment, Severity, Store, StoredClip, Stream, WatchEntry,
+    WatchlistChange, check,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 const DIR: &str = "GTV_STORE_KILL_DIR";
 const ROUNDS: u32 = 20;
 const BOX: BoxId = BoxId(uuid::Uuid::from_u128(42));
+const TARGET: &str = "webhook/test";
 const FRAGMENT: usize = 3000;
 
 #[test]
@@ -67,6 +69,7 @@ fn verify(dir: &Path, confirmed: &BTreeSet<String>, round: u32) {
         let camera: CameraId = "gate".parse().unwrap();
         let all = (UtcMicros(0), UtcMicros(i64::MAX));
         let fragments = store.fragments_between(&camera, Stream::Main, all.0, all.1).await.unwrap();
+        verify_alerts(&store, round).await;
         let starts: BTreeSet<i64> = fragments.iter().map(|fragment| fragment.start.0).collect();
         for line in confirmed {
             let words: Vec<_> = line.split(' ').collect();
@@ -88,6 +91,32 @@ fn verify(dir: &Path, confirmed: &BTreeSet<String>, round: u32) {
     });
 }
 
+/// Every passage is of a listed vehicle: each has its alert, and each alert its delivery.
+async fn verify_alerts(store: &Store, round: u32) {
+    let mut raised = BTreeSet::new();
+    let mut query = AlertQuery { limit: 1000, ..AlertQuery::default() };
+    loop {
+        let page = store.alerts(query.clone()).await.unwrap();
+        let Some(last) = page.last() else { break };
+        query.before = Some((last.at, last.id));
+        raised.extend(page.iter().map(|alert| alert.detection.unwrap()));
+    }
+    let mut query = DetectionQuery { limit: 1000, ..DetectionQuery::default() };
+    let mut passages = 0;
+    loop {
+        let page = store.detections(query.clone()).await.unwrap();
+        let Some(last) = page.last() else { break };
+        query.before = Some(last.id);
+        passages += page.len();
+        for row in page {
+            assert!(raised.contains(&row.id), "round {round}: the alert of {} is lost", row.id);
+        }
+    }
+    assert_eq!(raised.len(), passages, "round {round}: an alert without its passage");
+    let waiting = store.due_deliveries(TARGET, UtcMicros::now(), usize::MAX).await.unwrap();
+    assert_eq!(waiting.len(), passages, "round {round}: a delivery is lost");
+}
+
 /// Does nothing as a test of its own.
 #[test]
 fn child_writes_until_killed() {
@@ -95,10 +124,33 @@ fn child_writes_until_killed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(Path::new(&dir)).unwrap();
+        watch(&store).await;
         let start = recover(&store).await;
         println!("\nwriting");
         tokio::join!(record(&store, start), detect(&store), deliver(&store));
     });
+}
+
+/// Lists the plate of every passage.
+async fn watch(store: &Store) {
+    let target = AlertTarget { name: TARGET.to_owned(), kinds: Vec::new() };
+    let policy = AlertPolicy { cooldown_us: 0, targets: vec![target], ..AlertPolicy::default() };
+    store.set_alert_policy(policy).await.unwrap();
+    let list = match store.watchlists().await.unwrap().first() {
+        Some(list) => list.id,
+        None => {
+            let new = WatchlistChange {
+                name: "all".to_owned(),
+                severity: Severity::Info,
+                reason: String::new(),
+                enabled: true,
+            };
+            store.create_watchlist(new, "test").await.unwrap().id
+        }
+    };
+    let plate = Plate::normalize("ABC1D23");
+    let entry = WatchEntry { plate, reason: String::new(), valid_from: None, valid_until: None };
+    store.put_watch_entry(list, entry).await.unwrap();
 }
 
 /// What the recorder does at start: cut tails without rows, close what was open. Returns where the timeline goes on.

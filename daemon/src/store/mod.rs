@@ -29,6 +29,8 @@ mod tests;
 mod users;
 mod watch_entries;
 mod watch_index;
+#[cfg(test)]
+mod watch_tests;
 mod watchlists;
 mod writer;
 

@@ -12,13 +12,13 @@ use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
 
 const BOX: BoxId = BoxId(Uuid::from_u128(7));
-const SECOND: i64 = 1_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
 
-fn camera(name: &str) -> CameraId {
+pub(super) fn camera(name: &str) -> CameraId {
     name.parse().unwrap()
 }
 
-fn passage(plate: &str, at: i64) -> DetectionRow {
+pub(super) fn passage(plate: &str, at: i64) -> DetectionRow {
     DetectionRow {
         id: DetectionId::new(),
         camera: camera("gate"),
@@ -60,7 +60,7 @@ fn alert(at: i64) -> AlertRow {
     }
 }
 
-fn open() -> (Store, tempfile::TempDir) {
+pub(super) fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (Store::open(folder.path()).unwrap(), folder)
 }

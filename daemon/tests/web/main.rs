@@ -6,3 +6,4 @@ mod media;
 mod openapi;
 mod plates;
 mod sockets;
+mod watchlists;

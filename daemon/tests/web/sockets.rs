@@ -13,21 +13,21 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::harness::{Browser, Page, error_of};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn token(browser: &Browser) -> String {
+pub async fn token(browser: &Browser) -> String {
     let answer = browser.post("/api/admin/refresh", &json!({})).await;
     answer.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
 }
 
-async fn open(page: &Page, path: &str, token: &str) -> Result<Socket, Error> {
+pub async fn open(page: &Page, path: &str, token: &str) -> Result<Socket, Error> {
     let mut request = format!("ws://{}{path}", page.address).into_client_request().unwrap();
     request.headers_mut().insert("cookie", format!("gtv_access={token}").parse().unwrap());
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
 /// The next message that is not a ping.
-async fn next(socket: &mut Socket) -> Message {
+pub async fn next(socket: &mut Socket) -> Message {
     loop {
         let message = timeout(Duration::from_secs(10), socket.next()).await.expect("a message in time");
         match message.expect("an open socket").unwrap() {
