@@ -34,6 +34,8 @@ const HOMES: &[(&str, &str)] = &[
     ("object_store", "sync/objects.rs"),
     ("tokio_tungstenite", "sync/uplink.rs"),
     ("warp", "web/"),
+    ("reqwest", "alerts/webhooks.rs"),
+    ("csv", "alerts/sheet.rs"),
     ("anyhow", "cmd/"),
 ];
 

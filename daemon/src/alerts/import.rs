@@ -8,7 +8,7 @@ use chrono::{Local, NaiveDateTime, TimeZone};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::csv::{Line, Lines};
+use super::sheet::{Line, Lines};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
 use crate::store::{Store, StoreError, WatchEntry};
