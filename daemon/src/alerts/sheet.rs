@@ -153,7 +153,7 @@ pub fn clean_reason(text: &str) -> Result<String, String> {
 
 /// A time as people write it. A day alone begins at its midnight; as an `end` it includes the whole day. What has no
 /// zone is `local`.
-pub fn moment(text: &str, end: bool, local: Local) -> Option<UtcMicros> {
+fn moment(text: &str, end: bool, local: Local) -> Option<UtcMicros> {
     if let Ok(time) = UtcMicros::parse_rfc3339(text) {
         return Some(time);
     }

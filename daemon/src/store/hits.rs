@@ -115,7 +115,7 @@ pub(super) fn raise(tx: &mut Tx<'_>, watch: &Watch, row: &DetectionRow) -> Resul
     metrics::histogram!("gtv_watch_match_seconds").record(started.elapsed().as_secs_f64());
     let mut told: Vec<i64> = Vec::new();
     for reading in known {
-        for found in matches(tx, reading.key, row.best_at)? {
+        for found in matches(tx, &reading, row.best_at)? {
             // The readings come likeliest first: the first one that a list knows is the one to tell.
             if !told.contains(&found.list) {
                 told.push(found.list);
@@ -138,16 +138,16 @@ fn known_readings<'a>(watch: &Watch, row: &'a DetectionRow, alternative_min: f64
         .collect()
 }
 
-fn matches(c: &Connection, key: VehicleKey, at: UtcMicros) -> Result<Vec<Match>, StoreError> {
-    // A list may have both spellings of a vehicle; the one as it was entered last is as good as the other.
+/// Entries in force, for each list first the one that is written as the plate was read.
+fn matches(c: &Connection, reading: &Reading<'_>, at: UtcMicros) -> Result<Vec<Match>, StoreError> {
     let mut statement = c.prepare_cached(
         "SELECT l.n, l.id, l.name, l.severity, e.plate, iif(e.reason = '', l.reason, e.reason)
          FROM watch_entries e JOIN watchlists l ON l.n = e.list
          WHERE e.vehicle = ?1 AND l.enabled AND (e.valid_from IS NULL OR e.valid_from <= ?2)
             AND (e.valid_until IS NULL OR e.valid_until > ?2)
-         ORDER BY l.n, e.plate",
+         ORDER BY l.n, e.plate <> ?3",
     )?;
-    let rows = statement.query_map(params![key.0 as i64, at], |row| {
+    let rows = statement.query_map(params![reading.key.0 as i64, at, reading.text], |row| {
         Ok(Match {
             list: row.get(0)?,
             list_id: row.get(1)?,
