@@ -62,6 +62,7 @@ pub fn passage(plate: &str, at: i64) -> DetectionRow {
         clip: None,
         clip_unavailable: None,
         slots: Value::Array(slots),
+        category: Some("private".to_owned()),
     }
 }
 
