@@ -173,10 +173,12 @@ fn raise_one(
         metrics::counter!("gtv_watch_repeats_total").increment(1);
         return Ok(());
     }
-    let kind_of_match = match reading.alternative {
-        true => "alternative",
-        false if found.plate.as_str() == reading.text => "exact",
-        false => "equivalent",
+    let kind_of_match = if reading.alternative {
+        "alternative"
+    } else if found.plate.as_str() == reading.text {
+        "exact"
+    } else {
+        "equivalent"
     };
     let alert = AlertRow {
         id: Uuid::now_v7(),

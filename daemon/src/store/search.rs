@@ -85,7 +85,9 @@ impl Pattern {
             for window in segment.tokens.windows(TRIGRAM) {
                 let unknown = window.iter().filter(|token| **token == Token::One).count();
                 match unknown {
-                    0 => drop(terms.insert(quoted(window, b' '))),
+                    0 => {
+                        terms.insert(quoted(window, b' '));
+                    }
                     1 => spelled_out.push(CHARACTERS.iter().map(|c| quoted(window, *c)).collect()),
                     _ => {}
                 }

@@ -21,7 +21,7 @@ const NEIGHBORS_FROM: usize = 5;
 
 /// The vehicles whose plate differs from `plate`, in either spelling, in at most one character; `plate` itself first.
 pub(super) fn neighbors(plate: &str) -> Vec<VehicleKey> {
-    let mut found = Vec::from_iter(VehicleKey::of(plate));
+    let mut found: Vec<VehicleKey> = VehicleKey::of(plate).into_iter().collect();
     if !(NEIGHBORS_FROM..=Plate::MAX_LEN).contains(&plate.len()) {
         return found;
     }
