@@ -124,6 +124,8 @@ impl Pipelines for Nothing {
 
     fn stopped(&self, _: &CameraId) {}
 
+    fn set_zones(&self, _: &CameraConfig) {}
+
     fn set_retention(&self, _: &RecordConfig) {}
 }
 
