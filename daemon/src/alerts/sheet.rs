@@ -4,7 +4,7 @@
 use std::io::BufRead;
 
 use chrono::{NaiveDate, NaiveDateTime};
-use csv::{ByteRecord, Position, ReaderBuilder};
+use csv::{ByteRecord, Position, ReaderBuilder, Terminator};
 
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
@@ -52,7 +52,14 @@ impl<R: BufRead> Lines<R> {
     pub fn new(mut input: R, local: Local) -> Result<Self, String> {
         let start = input.fill_buf().map_err(|e| e.to_string())?;
         let separator = separator(start.split(|b| *b == b'\n').next().unwrap_or_default());
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(input);
+        // Ended by the line feed alone: after a carriage return the reader would count the next line one too low. What
+        // is left of it is white space at the end of a field.
+        let mut reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(input);
         let mut record = ByteRecord::new();
         let found = reader.read_byte_record(&mut record).map_err(|e| e.to_string())?;
         if !found {
@@ -252,6 +259,8 @@ mod tests {
         assert_eq!(bad.iter().map(|b| (b.0, b.2)).collect::<Vec<_>>(), [(3, false), (4, true), (5, true), (7, false)]);
         assert!(bad[1].1.starts_with("valid_from is not a time"), "{bad:?}");
         assert_eq!(lines.len() - bad.len(), 2);
+        let windows = read(file.replace('\n', "\r\n").as_bytes());
+        assert_eq!(windows, lines, "line numbers whatever ends them");
         assert!(Lines::new(&b"a,b\n"[..], brasilia).err().unwrap().contains("plate"));
         assert!(Lines::new(&b""[..], brasilia).err().unwrap().contains("empty"));
     }
