@@ -18,7 +18,7 @@ from .detector_net import STRIDES, decode
 LEVEL_RANGE = {8: (0.0, 128.0), 16: (64.0, 1e6)}
 POSITIVES_PER_PLATE = 8
 # Drawn boxes lie up to a tenth of the plate off, frames and shadows included: they say where, not how tight.
-BOX_WEIGHT = 0.1
+BOX_WEIGHT = 0.03
 
 
 @dataclass

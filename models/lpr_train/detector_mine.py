@@ -1,8 +1,8 @@
 """A half-trained detector improves its data: `python -m lpr_train.detector_mine --model M.onnx --cache OUT/cache`.
 
-Writes `weights.jsonl`: where it saw plates that are none, to be shown more often; with `--corners` `relabel.jsonl` too:
-corners for plates of which only a box was drawn, where it agrees with the box. That helps an early detector to tilt,
-but confirms a late one in its habits (holders taken for the plate's edge). Training picks both up on resuming.
+Writes `weights.jsonl`: where it saw plates that are none; and `relabel.jsonl`: corners for plates of which only a box
+was drawn, where it agrees with the box and the plate's edge is clear (`detector_tighten`). Both kinds of scenes are
+shown more often from then on. Training picks the files up on resuming.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from .detector_data import Scene, SceneCache
+from .detector_tighten import tighten
 from .pipeline import Candidate, PlateDetector, iou, session, suppress
 
-AGREE_IOU = 0.72
+AGREE_IOU = 0.5
 AGREE_SCORE = 0.3
 HARD_SCORE = 0.4
 HARD_WEIGHT = 12.0
+TIGHT_WEIGHT = 2.5
 # Photos with plates may hold one that nobody drew: only what is far from any drawn one and certain counts.
 HARD_SCORE_BESIDE_PLATES = 0.55
 SPOTS_PER_SCENE = 6
@@ -38,7 +40,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, default=Path(__file__).resolve().parent.parent / "manifest.toml")
     parser.add_argument("--negatives", default="negatives", help="the source without any plate")
-    parser.add_argument("--corners", action="store_true", help="also let it correct the corners of drawn boxes")
     args = parser.parse_args()
     detector = PlateDetector(session(args.model), tomllib.loads(args.manifest.read_text())["detector"])
     for old in ("relabel.jsonl", "weights.jsonl"):
@@ -50,22 +51,24 @@ def main() -> None:
         bare = scene.source == args.negatives
         seen = suppress(detector.look(image, *detector.first_frame(image)), 0.3)
         false = [c for c in seen if c.score > (HARD_SCORE if bare else HARD_SCORE_BESIDE_PLATES) and clear(c, scene)]
-        if false:
-            spots = [[*map(float, c.quad.mean(0)), float(np.ptp(c.quad[:, 0]))] for c in false[:SPOTS_PER_SCENE]]
-            weight = 1.0 + HARD_WEIGHT * false[0].score if bare else 1.0
-            weights.append({"file": scene.file, "weight": weight, "spots": spots})
-        if not args.corners:
-            continue
+        spots = [[*map(float, c.quad.mean(0)), float(np.ptp(c.quad[:, 0]))] for c in false[:SPOTS_PER_SCENE]]
+        before = len(relabel)
         for number, plate in enumerate(scene.plates):
             box = np.concatenate([plate.quad.min(0), plate.quad.max(0)])
             if plate.exact and not np.allclose(plate.quad[0], box[:2]):
                 continue
             boxes += 1
             seen = detector.look_again(image, Candidate(1.0, 0.0, plate.quad))
-            if seen is not None and seen.score > AGREE_SCORE and iou(seen.box, box) > AGREE_IOU:
-                relabel.append({"file": scene.file, "plate": number, "quad": seen.quad.tolist()})
-    if args.corners:
-        (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
+            if seen is None or seen.score < AGREE_SCORE or iou(seen.box, box) < AGREE_IOU:
+                continue
+            quad = tighten(image, seen.quad)
+            if quad is not None:
+                relabel.append({"file": scene.file, "plate": number, "quad": quad.tolist()})
+        tight = len(relabel) > before
+        if false or tight:
+            weight = 1.0 + HARD_WEIGHT * false[0].score if bare else TIGHT_WEIGHT if tight else 1.0
+            weights.append({"file": scene.file, "weight": weight, "spots": spots})
+    (args.cache / "relabel.jsonl").write_text("".join(json.dumps(r) + "\n" for r in relabel))
     (args.cache / "weights.jsonl").write_text("".join(json.dumps(r) + "\n" for r in weights))
     print(f"{len(weights)} scenes with spots that look like plates, corners for {len(relabel)} of {boxes} boxes")
 

@@ -10,6 +10,8 @@ import numpy as np
 
 TEXTURE_WIDTH_PX = 208
 RENDERED_PX_PER_MM = 0.6
+# A little over 45 degrees, radians: cameras hang askew and motorcycles lean.
+MOST_ROLL = 0.85
 
 
 def build_pool(data: Path, cache: Path, rendered: int, seed: int) -> None:
@@ -78,7 +80,7 @@ def random_quad(aspect: float, width: float, center: np.ndarray, rng: np.random.
     """Corners [4,2] of a plate of that aspect seen from a random direction, about `width` pixels wide."""
     yaw = np.clip(rng.normal(0, 0.38), -1.1, 1.1)
     pitch = np.clip(rng.normal(0, 0.25), -0.7, 0.7)
-    roll = np.clip(rng.normal(0, 0.09), -0.45, 0.45) if rng.random() < 0.85 else rng.uniform(-0.5, 0.5)
+    roll = np.clip(rng.normal(0, 0.1), -0.45, 0.45) if rng.random() < 0.75 else rng.uniform(-MOST_ROLL, MOST_ROLL)
     half = np.array([[-1, -1 / aspect, 0], [1, -1 / aspect, 0], [1, 1 / aspect, 0], [-1, 1 / aspect, 0]])
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -131,28 +133,57 @@ def paste(canvas: np.ndarray, texture: np.ndarray, quad: np.ndarray, rng: np.ran
 
 
 def _framed(texture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """At times a holder around the plate, often with a dealer's strip; and its widths left, top, right, bottom."""
-    if rng.random() > 0.4:
+    """Often a holder around the plate, with a dealer's strip or lettering; and its widths left, top, right, bottom."""
+    if rng.random() > 0.6:
         return texture, (0, 0, 0, 0)
-    h, w = texture.shape[:2]
-    side, top, bottom = (max(1, round(h * rng.uniform(0.02, high))) for high in (0.1, 0.12, 0.12))
-    strip = rng.random() < 0.5
+    h = texture.shape[0]
+    side, top, bottom = (max(1, round(h * rng.uniform(0.02, high))) for high in (0.1, 0.14, 0.12))
+    strip = rng.random() < 0.55
     if strip:
-        bottom += round(h * rng.uniform(0.08, 0.2))
-    tone = rng.uniform(5, 70) if rng.random() < 0.7 else rng.uniform(90, 235)
-    color = [float(v) for v in np.clip(tone + rng.normal(0, 8, 3), 0, 255)] + [255.0]
-    framed = cv2.copyMakeBorder(texture, top, bottom, side, side, cv2.BORDER_CONSTANT, value=color)
+        bottom += round(h * rng.uniform(0.08, 0.22))
+    tone = rng.uniform(5, 70) if rng.random() < 0.75 else rng.uniform(90, 235)
+    color = np.append(np.clip(tone + rng.normal(0, 8, 3), 0, 255), 255.0)
+    framed = cv2.copyMakeBorder(texture, top, bottom, side, side, cv2.BORDER_CONSTANT, value=color.tolist())
     # Rounded plate corners show the holder, not the scene.
     share = framed[:, :, 3:].astype(np.float32) / 255
     framed = (framed * share + np.float32(color) * (1 - share)).astype(np.uint8)
     if strip:
-        ink = tuple(float(v) for v in np.clip(np.array(color[:3]) + (120 if tone < 100 else -120), 0, 255)) + (255.0,)
-        letters = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWY. ")) for _ in range(int(rng.integers(6, 24))))
-        base = int(h + top + bottom * 0.75)
-        cv2.putText(
-            framed, letters, (int(rng.uniform(side, w / 3)), base), cv2.FONT_HERSHEY_SIMPLEX, bottom / 45, ink, 1
-        )
+        _letter(framed, top + h, bottom, side, tone, rng)
+    if top > 0.08 * h and rng.random() < 0.3:
+        _letter(framed, 0, top, side, tone, rng)
+    if rng.random() < 0.35:
+        framed, grown = _surrounded(framed, h, rng)
+        side, top, bottom = side + grown, top + grown, bottom + grown
     return framed, (side, top, side, bottom)
+
+
+def _letter(framed: np.ndarray, y: int, height: int, side: int, tone: float, rng: np.random.Generator) -> None:
+    """A line of lettering, at times on a ground of its own, within the `height` rows of `framed` from `y` on."""
+    ink = np.clip(tone + (rng.uniform(60, 170) if tone < 100 else -120) + rng.normal(0, 15, 3), 0, 255)
+    if rng.random() < 0.25:
+        inset = max(1, round(height * rng.uniform(0.08, 0.25)))
+        ground = np.clip(rng.uniform(20, 240) + rng.normal(0, 40, 3), 0, 255)
+        framed[y + inset : y + height - inset, side : framed.shape[1] - side, :3] = ground.astype(np.uint8)
+        ink = 255.0 - ground
+    letters = "".join(
+        rng.choice(list("ABCDEFGHIKLMNOPRSTUVWYaeinorst. -0123456789")) for _ in range(rng.integers(5, 30))
+    )
+    scale = height / rng.uniform(32, 60)
+    at = (int(rng.uniform(side, framed.shape[1] / 3)), int(y + height * rng.uniform(0.65, 0.85)))
+    cv2.putText(framed, letters, at, cv2.FONT_HERSHEY_SIMPLEX, scale, [*ink.tolist(), 255.0], 1, cv2.LINE_AA)
+
+
+def _surrounded(framed: np.ndarray, height: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """The recess that plates lie in: a second edge around the holder, with a shadow that fades outward."""
+    grown = max(2, round(height * rng.uniform(0.06, 0.25)))
+    tone = np.append(np.clip(rng.uniform(10, 120) + rng.normal(0, 10, 3), 0, 255), 255.0)
+    wide = cv2.copyMakeBorder(framed, grown, grown, grown, grown, cv2.BORDER_CONSTANT, value=tone.tolist())
+    h, w = wide.shape[:2]
+    # Distance from the outer border: opaque within, fading over the outer half.
+    edge = np.minimum.outer(np.minimum(np.arange(h), np.arange(h)[::-1]), np.minimum(np.arange(w), np.arange(w)[::-1]))
+    fade = np.clip((edge + 0.5) / max(1.0, grown * rng.uniform(0.1, 0.9)), 0, 1)
+    wide[:, :, 3] = np.minimum(wide[:, :, 3], (255 * fade).astype(np.uint8))
+    return wide, grown
 
 
 def _light(plate: np.ndarray, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:

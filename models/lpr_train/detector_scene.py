@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .detector_data import Plate, Scene, SceneCache, order_corners
-from .detector_paste import TexturePool, paste, random_quad
+from .detector_paste import MOST_ROLL, TexturePool, paste, random_quad
 
 GRAY = 114
 BORDER = (GRAY, GRAY, GRAY)
@@ -103,8 +103,11 @@ class SceneComposer:
             low, high = size - scale * (full - at[axis]), scale * at[axis]
             if low < high:
                 target[axis] = np.clip(target[axis], low, high)
-        tilt = 0.03 if any(not p.exact for p in scene.plates) else 0.12
+        boxed = any(not p.exact for p in scene.plates)
+        tilt = 0.03 if boxed else 0.12
         angle = float(np.clip(rng.normal(0, tilt), -0.5, 0.5))
+        if not boxed and rng.random() < 0.1:
+            angle = float(rng.uniform(-MOST_ROLL, MOST_ROLL))
         stretch = np.exp(rng.normal(0, 0.06))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         linear = scale * turn @ np.array([[stretch, rng.normal(0, tilt * 0.6)], [0, 1 / stretch]])

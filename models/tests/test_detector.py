@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from lpr_train.detector_data import SceneCache, build_cache, order_corners
-from lpr_train.detector_paste import random_quad
+from lpr_train.detector_paste import paste, random_quad
+from lpr_train.detector_tighten import tighten
 from lpr_train.manifest import update_hash
 from lpr_train.pipeline import Candidate, PlateDetector, suppress
 from lpr_train.rectify import HEIGHT, WIDTH, rectify
@@ -47,6 +48,46 @@ def test_pasted_plates_keep_their_corner_order():
         x, y = quad[:, 0], quad[:, 1]
         twice_area = np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))
         assert twice_area > 0 and quad[1, 0] > quad[0, 0]
+
+
+def test_holders_do_not_move_the_corners_of_a_pasted_plate():
+    """Whatever is drawn around it, the plate itself covers its quad: pink within, none of it outside."""
+    rng = np.random.default_rng(8)
+    texture = np.full((44, 208, 4), 255, np.uint8)
+    texture[:, :, 1] = 0
+    quad = np.float32([[100, 80], [240, 84], [238, 116], [101, 110]])
+    framed = 0
+    for _ in range(20):
+        canvas = np.full((200, 340, 3), 60, np.uint8)
+        assert paste(canvas, texture, quad, rng)
+        pink = canvas[:, :, 0].astype(int) - canvas[:, :, 1]
+        inside = np.zeros(pink.shape, np.uint8)
+        cv2.fillConvexPoly(inside, np.round(quad).astype(int), 1)
+        outside = cv2.dilate(inside, np.ones((13, 13))) == 0
+        assert (pink[cv2.erode(inside, np.ones((7, 7))) > 0] > 8).mean() > 0.97
+        assert (pink[outside] > 40).mean() < 0.02
+        framed += (cv2.absdiff(canvas[:, :, 1], np.full(pink.shape, 60, np.uint8))[outside] > 12).any()
+    assert 5 < framed < 20
+
+
+@pytest.mark.parametrize("loose", [0.0, 0.1, 0.22])
+def test_corners_move_from_the_holder_to_the_plate(loose):
+    image = np.full((220, 420, 3), 150, np.uint8)
+    plate = np.float32([[110, 80], [310, 92], [308, 136], [109, 123]])
+    away = (plate - plate.mean(0)) * np.float32([1.06, 1.5]) + plate.mean(0)
+    cv2.fillConvexPoly(image, np.round(away * 8).astype(int), (30, 30, 30), cv2.LINE_AA, 3)
+    cv2.fillConvexPoly(image, np.round((plate - 0.5) * 8).astype(int), (225, 225, 220), cv2.LINE_AA, 3)
+    for number, letter in enumerate("AB12CDE"):
+        cv2.putText(image, letter, (122 + 26 * number, 116 + 2 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (20,) * 3, 2)
+    rough = (plate - plate.mean(0)) * np.float32([1 + 0.2 * loose, 1 + 2 * loose]) + plate.mean(0)
+    tight = tighten(image, rough)
+    assert np.abs(tight[:, 1] - plate[:, 1]).max() < 1.8 and np.abs(tight[:, 0] - plate[:, 0]).max() < 6
+
+
+def test_corners_stay_where_no_edge_is_clear():
+    rng = np.random.default_rng(2)
+    noise = rng.integers(80, 130, (220, 420, 3), dtype=np.uint8)
+    assert tighten(noise, np.float32([[110, 80], [310, 92], [308, 136], [109, 123]])) is None
 
 
 def test_rectified_plate_keeps_the_margins():
