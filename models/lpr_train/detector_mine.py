@@ -26,10 +26,14 @@ TIGHT_WEIGHT = 2.5
 # Photos with plates may hold one that nobody drew: only what is far from any drawn one and certain counts.
 HARD_SCORE_BESIDE_PLATES = 0.55
 SPOTS_PER_SCENE = 6
+# The scenes without plates show cars far away: what is narrower may be a plate that nobody can read.
+LEAST_SPOT_PX = 24.0
 
 
 def clear(candidate: Candidate, scene: Scene) -> bool:
-    """Whether nothing that may be a plate touches the candidate."""
+    """Whether the candidate is large enough to judge and touches nothing that may be a plate."""
+    if np.ptp(candidate.quad[:, 0]) < LEAST_SPOT_PX:
+        return False
     known = [np.concatenate([p.quad.min(0), p.quad.max(0)]) for p in scene.plates] + scene.ignore
     return all(iou(candidate.box, box) == 0.0 for box in known)
 
