@@ -11,7 +11,7 @@ from .weather import DAY, NIGHT, RAIN, Weather
 
 @dataclass(frozen=True)
 class Kind:
-    """`plan(seed, seconds)` gives the passages; `seconds` is the loop's usual length."""
+    """`plan(seed, seconds)` gives the passages; `seconds` and `fps` are the loop's usual length and rate."""
 
     seconds: int
     plan: Callable[[int, float], list[Passage]]
@@ -19,6 +19,7 @@ class Kind:
     street: Street = NARROW
     focal_px: float = 2500.0
     bystanders: bool = False
+    fps: int = 10
 
 
 def _two_way(per_minute: float) -> Callable[[int, float], list[Passage]]:
@@ -48,7 +49,7 @@ def _nobody(_seed: int, _seconds: float) -> list[Passage]:
 
 
 KINDS: dict[str, Kind] = {
-    "day": Kind(64, plan),
+    "day": Kind(64, plan, fps=15),
     "night": Kind(96, _two_way(28), NIGHT),
     "rain": Kind(96, _two_way(28), RAIN),
     "dense": Kind(72, _dense, street=Street(6.4, (1.7, 4.8)), focal_px=2250.0),

@@ -143,7 +143,8 @@ def _draw_row(
     blank, loose, scale = plan.blank, plan.loose, row.height / 100
     gap = row.gap * rng.uniform(0.85 - 0.3 * loose, 1.1 + 0.4 * loose)
     # The bare bar of 1 and I stands in a wider cell than its ink, else "11" would read as one thick stroke.
-    bar = (8 + 18 * press.cell) * scale
+    # Registered to real old plates, a bar's cell is about as wide as any other character's.
+    bar = (8 + 18 * (press.cell**0.4 if layout.startswith("br-old") else press.cell)) * scale
     pad = [bar if c in "1I" and glyph_width(blank.face, c) < 24 else 0.0 for c in line]
     widths = [glyph_width(blank.face, c) * scale for c in line]
     if layout == "us":

@@ -32,14 +32,15 @@ class StreetScene:
         self,
         seed: int = 7,
         size: tuple[int, int] = (1920, 1080),
-        fps: int = 15,
+        fps: int | None = None,
         seconds: int | None = None,
         kind: str = "day",
         zoom: float = 1.0,
     ) -> None:
         self.kind, self._setup = kind, KINDS[kind]
-        self.seed, self.size, self.fps, self.seconds = seed, size, fps, seconds or self._setup.seconds
-        self.frame_count = fps * self.seconds
+        self.seed, self.size = seed, size
+        self.fps, self.seconds = fps or self._setup.fps, seconds or self._setup.seconds
+        self.frame_count = self.fps * self.seconds
         self.weather = self._setup.weather
         self.scale = size[0] / BASE_WIDTH
         self.camera = PinholeCamera(*size, self._setup.focal_px * zoom * self.scale, EYE_M, PITCH_RAD, YAW_RAD)

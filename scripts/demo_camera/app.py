@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .options import parse, port_for
-from .scene import SceneError, SceneFiles, SceneParams, prepare, usual_seconds
+from .scene import SceneError, SceneFiles, SceneParams, prepare, usual_length
 
 
 def log(text: str) -> None:
@@ -19,10 +19,9 @@ def log(text: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     width, height = options.size
-    seconds = options.scene_seconds or usual_seconds(options.scene)
-    params = SceneParams(
-        options.scene, options.seed, width, height, options.fps, seconds, options.bframes, options.bitrate
-    )
+    seconds, fps = usual_length(options.scene)
+    seconds, fps = options.scene_seconds or seconds, options.fps or fps
+    params = SceneParams(options.scene, options.seed, width, height, fps, seconds, options.bframes, options.bitrate)
     # Until the main loop takes over, SIGTERM ends the rendering like Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--bframes", type=int, default=0, metavar="N", help="B-frames between references (default 0)")
     p.add_argument("--bitrate", type=int, default=4000, metavar="KBPS", help="main stream, kbit/s (default 4000)")
     p.add_argument("--size", type=frame_size, default=(1920, 1080), metavar="WxH")
-    p.add_argument("--fps", type=int, default=15)
+    p.add_argument("--fps", type=int, metavar="N", help="frames a second (default 15 for day, 10 for the others)")
     p.add_argument("--scene", choices=SCENES, default="day", help="what the street is like (default day)")
     p.add_argument(
         "--scene-seconds",
@@ -95,7 +95,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     options = p.parse_args(argv)
     if not 1 <= options.count <= 512:
         p.error("--count: 1 to 512")
-    if not 1 <= options.fps <= 60:
+    if options.fps is not None and not 1 <= options.fps <= 60:
         p.error("--fps: 1 to 60")
     shortest = SHORTEST_FULL_S if options.scene in ("night", "rain", "dense") else 2
     if options.scene_seconds is not None and not shortest <= options.scene_seconds <= 600:

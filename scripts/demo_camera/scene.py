@@ -59,11 +59,11 @@ class SceneFiles:
     cached: bool
 
 
-def usual_seconds(kind: str) -> int:
-    """Length of the loop unless another is asked for."""
+def usual_length(kind: str) -> tuple[int, int]:
+    """Seconds of the loop and frames a second, unless others are asked for."""
     from render.kinds import KINDS
 
-    return KINDS[kind].seconds
+    return KINDS[kind].seconds, KINDS[kind].fps
 
 
 def cache_root() -> Path:
