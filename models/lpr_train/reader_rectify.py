@@ -28,7 +28,8 @@ def character_map(text: str, layout: str = "br-old") -> np.ndarray:
     blank = BLANKS[layout][0]
     row = blank.rows[0]
     line = f"{text[:3]}.{text[3:]}" if layout == "br-old" else text
-    pad = [8.0 if glyph_width(blank.face, c) < 18 and c in "1I" else 0.0 for c in line]
+    # The bare bar of 1 and I stands in a cell about as wide as the others.
+    pad = [26.0 if glyph_width(blank.face, c) < 18 and c in "1I" else 0.0 for c in line]
     widths = [glyph_width(blank.face, c) for c in line]
     scale = row.height / 100
     total = (sum(widths) + 2 * sum(pad)) * scale + row.gap * (len(line) - 1)
