@@ -136,17 +136,13 @@ async fn watch(store: &Store) {
     let target = AlertTarget { name: TARGET.to_owned(), kinds: Vec::new() };
     let policy = AlertPolicy { cooldown_us: 0, targets: vec![target], ..AlertPolicy::default() };
     store.set_alert_policy(policy).await.unwrap();
-    let list = match store.watchlists().await.unwrap().first() {
-        Some(list) => list.id,
-        None => {
-            let new = WatchlistChange {
-                name: "all".to_owned(),
-                severity: Severity::Info,
-                reason: String::new(),
-                enabled: true,
-            };
-            store.create_watchlist(new, "test").await.unwrap().id
-        }
+    let known = store.watchlists().await.unwrap().first().map(|list| list.id);
+    let list = if let Some(list) = known {
+        list
+    } else {
+        let new =
+            WatchlistChange { name: "all".to_owned(), severity: Severity::Info, reason: String::new(), enabled: true };
+        store.create_watchlist(new, "test").await.unwrap().id
     };
     let plate = Plate::normalize("ABC1D23");
     let entry = WatchEntry { plate, reason: String::new(), valid_from: None, valid_until: None };
