@@ -132,8 +132,8 @@ mod tests {
             enabled: true,
         };
         let list = store.create_watchlist(new, "ana").await.unwrap().id;
-        let many: String = (0..10_000).map(|i| format!("AAA{i:04},x\n")).collect();
-        let first = import(&store, list, file(&format!("plate,reason\n{many}")), false).await.unwrap();
+        let many: Vec<String> = (0..10_000).map(|i| format!("AAA{i:04},x\n")).collect();
+        let first = import(&store, list, file(&format!("plate,reason\n{}", many.concat())), false).await.unwrap();
         assert_eq!(first, Summary { added: 10_000, ..Summary::default() });
         let again = import(&store, list, file("plate,reason\nAAA0001,y\nAAA0002,x\nnonsense at all!,z\n"), false).await;
         let again = again.unwrap();

@@ -124,7 +124,7 @@ impl<R: BufRead> Iterator for Lines<R> {
 
 /// The one that the header has most of.
 fn separator(header: &[u8]) -> u8 {
-    let count = |separator: u8| header.iter().filter(|b| **b == separator).count();
+    let count = |separator: u8| header.split(|b| *b == separator).count();
     [b',', b';', b'\t'].into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
@@ -207,10 +207,13 @@ pub fn write_row(out: &mut Vec<u8>, entry: &WatchEntry) {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{FixedOffset, TimeZone};
+
     use super::*;
 
     fn brasilia(time: NaiveDateTime) -> Option<UtcMicros> {
-        Some(UtcMicros(time.and_utc().timestamp_micros()).add_micros(3 * 3_600_000_000))
+        let local = FixedOffset::west_opt(3 * 3600)?.from_local_datetime(&time).earliest();
+        local.map(|time| UtcMicros(time.timestamp_micros()))
     }
 
     fn read(file: &[u8]) -> Vec<Line> {
@@ -267,8 +270,8 @@ mod tests {
 
     #[test]
     fn an_open_quote_is_one_bad_line() {
-        let mut file = "plate,reason\nABC1234,\"open\n".to_owned();
-        (0..50).for_each(|i| file.push_str(&format!("ABC{i:04},x\n")));
+        let after: Vec<String> = (0..50).map(|i| format!("ABC{i:04},x\n")).collect();
+        let file = format!("plate,reason\nABC1234,\"open\n{}", after.concat());
         let lines = read(file.as_bytes());
         assert!(matches!(&lines[..], [Line::Bad { line: 2, problem, .. }] if problem.contains("quote")), "{lines:?}");
     }
@@ -286,7 +289,9 @@ mod tests {
             entry("BRA2E19", "+1, \"two\"; -3"),
             entry("BRA2E20", "'quoted'"),
         ];
-        entries.iter().for_each(|entry| write_row(&mut file, entry));
+        for entry in &entries {
+            write_row(&mut file, entry);
+        }
         let text = String::from_utf8(file.clone()).unwrap();
         assert!(text.contains(",\"'=HYPERLINK") && text.contains(",\"'+1"), "{text}");
         assert_eq!(read(&file), entries.map(Line::Entry));

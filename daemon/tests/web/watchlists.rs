@@ -105,8 +105,8 @@ async fn a_file_comes_in_and_goes_out() {
     assert_eq!((&replaced["added"], &replaced["removed"]), (&json!(1), &json!(2)));
 
     // Far more than the limit of other bodies.
-    let many: String = (0..60_000).map(|n| format!("AAA{:04}{},big\n", n % 10_000, n / 10_000)).collect();
-    let (status, result) = import(&browser, &id, "", format!("plate,reason\n{many}")).await;
+    let many: Vec<String> = (0..60_000).map(|n| format!("AAA{:04}{},big\n", n % 10_000, n / 10_000)).collect();
+    let (status, result) = import(&browser, &id, "", format!("plate,reason\n{}", many.concat())).await;
     assert_eq!((status, &result["added"]), (200, &json!(60_000)), "{result}");
     assert_eq!(browser.get(&path).await.text().await.unwrap().lines().count(), 60_002);
     let (status, result) = import(&browser, &id, "", "a,b\n1,2\n").await;

@@ -211,7 +211,9 @@ async fn write_pages(store: Store, list: Uuid, out: mpsc::Sender<std::io::Result
         let page = store.watch_entries(list, None, after, EXPORT_PAGE).await;
         let (piece, next) = match page {
             Ok((entries, next)) => {
-                entries.iter().for_each(|entry| write_row(&mut text, entry));
+                for entry in &entries {
+                    write_row(&mut text, entry);
+                }
                 (Ok(std::mem::take(&mut text).into()), next)
             }
             Err(error) => (Err(std::io::Error::other(error)), None),
