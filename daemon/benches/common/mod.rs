@@ -77,10 +77,9 @@ fn slot(character: Option<u8>) -> Value {
 pub fn changed(plate: &str, at: usize) -> String {
     let change = |(i, c): (usize, char)| match c {
         _ if i != at => c,
-        '0'..='8' => char::from(c as u8 + 1),
         '9' => '0',
-        'A'..='Y' => char::from(c as u8 + 1),
-        _ => 'A',
+        'Z' => 'A',
+        _ => char::from(c as u8 + 1),
     };
     plate.chars().enumerate().map(change).collect()
 }
