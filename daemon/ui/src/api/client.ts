@@ -8,6 +8,7 @@ export class ApiError extends Error {
     message: string,
     readonly remedy: string,
     readonly field?: string,
+    readonly problems: { key: string; message: string }[] = [],
   ) {
     super(message);
     this.name = 'ApiError';
@@ -49,12 +50,16 @@ async function failure(response: Response): Promise<ApiError> {
     body?.message ?? `HTTP ${response.status}`,
     body?.remedy ?? '',
     body?.field,
+    body?.problems,
   );
 }
 
 export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, in place of `body`. */
+  file?: { data: Blob; type: string };
   signal?: AbortSignal;
 }
 
@@ -65,6 +70,9 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     if (options.body !== undefined) {
       init.body = JSON.stringify(options.body);
       init.headers = { 'X-GTV-Request': '1', 'Content-Type': 'application/json' };
+    } else if (options.file) {
+      init.body = options.file.data;
+      init.headers = { 'X-GTV-Request': '1', 'Content-Type': options.file.type };
     }
     return fetch(path, init);
   };
@@ -82,6 +90,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
   }
   if (!response.ok) throw await failure(response);
   if (response.status === 204) return undefined as T;
+  if (response.headers.get('Content-Type')?.startsWith('text/plain')) return (await response.text()) as T;
   return (await response.json()) as T;
 }
 

@@ -56,7 +56,20 @@ export interface Camera {
   audio: boolean;
   lpr: 'off' | 'main' | 'sub';
   clock: 'box' | 'camera';
+  zones: Zone[];
+  /** Share of the picture's width; 0 is off. */
+  min_plate_width: number;
   status: CameraState | null;
+}
+
+export type Point = [number, number];
+
+/** A polygon in shares of the picture, 0 to 1 from the upper left. */
+export interface Zone {
+  name: string;
+  /** Plates count inside of a watched zone (everywhere, where there is none) and never inside of an ignored one. */
+  kind: 'watch' | 'ignore';
+  points: Point[];
 }
 
 export interface CameraInput {
@@ -72,6 +85,8 @@ export interface CameraInput {
   record?: Camera['record'];
   audio?: boolean;
   lpr?: Camera['lpr'];
+  zones?: Zone[];
+  min_plate_width?: number;
 }
 
 export interface FoundDevice {
@@ -106,7 +121,10 @@ export interface Detection {
   camera: string;
   plate: string;
   layout: string;
+  category: string | null;
   confidence: number;
+  /** How likely this is the plate that a search for similar ones asks for. */
+  score?: number;
   alternatives: { text: string; p: number }[];
   first_seen: number;
   last_seen: number;
@@ -116,6 +134,8 @@ export interface Detection {
   frame_height: number;
   direction: string | null;
   reads: number;
+  /** Seen in one frame only. */
+  single: boolean;
   has_crop: boolean;
   has_frame: boolean;
   clip: 'ready' | 'pending' | 'unavailable';
@@ -126,10 +146,82 @@ export interface DetectionPage {
   next: string | null;
 }
 
-export type DetectionEvent =
+export type BoxEvent =
   | { type: 'detection'; detection: Detection }
   | { type: 'clip'; id: string }
+  /** Raised, seen again, or acknowledged: its newest state. */
+  | { type: 'alert'; alert: Alert }
   | { type: 'missed'; count: number };
+
+export type Severity = 'info' | 'warning' | 'critical';
+
+export interface Alert {
+  id: string;
+  at: number;
+  /** For example `watchlist-hit` or `camera-lost`. */
+  kind: string;
+  severity: Severity;
+  camera: string | null;
+  detection: string | null;
+  title: string;
+  /** By kind. */
+  detail: Partial<WatchlistHit>;
+  acknowledged_at: number | null;
+  acknowledged_by: string | null;
+}
+
+export interface WatchlistHit {
+  watchlist: string;
+  list_id: string;
+  reason: string;
+  /** As the list has it. */
+  plate: string;
+  /** The reading that matched it. */
+  matched: string;
+  match: 'exact' | 'equivalent' | 'alternative';
+  confidence: number;
+  /** Passages after the first that are told by the same alert. */
+  repeats: number;
+  last_seen_at: number;
+}
+
+export interface AlertPage {
+  items: Alert[];
+  next: string | null;
+}
+
+export interface Watchlist {
+  id: string;
+  name: string;
+  severity: Severity;
+  reason: string;
+  enabled: boolean;
+  entries: number;
+  created_at: number;
+  created_by: string;
+}
+
+export interface WatchlistEntry {
+  plate: string;
+  reason: string;
+  /** Null: no bound. */
+  valid_from: number | null;
+  valid_until: number | null;
+}
+
+export interface EntryPage {
+  items: WatchlistEntry[];
+  next: string | null;
+}
+
+export interface ImportReport {
+  added: number;
+  changed: number;
+  removed: number;
+  /** The first of the bad lines. */
+  rejected: { line: number; problem: string }[];
+  rejected_total: number;
+}
 
 export type LiveEvent =
   | { type: 'init'; mime: string; stream: 'main' | 'sub'; width: number; height: number }
@@ -175,6 +267,8 @@ export interface BoxStatus {
     provider: string;
     reason: string;
     models: string[];
+    /** How the 32-bit and the 8-bit file of a model compare here; null where nothing was measured. */
+    precisions: { model: 'detector' | 'reader'; precision: 'fp32' | 'int8'; fp32_ms: number | null; int8_ms: number | null }[];
     stages: { stage: string; p50_ms: number; p95_ms: number }[];
   };
   sync: {
@@ -187,6 +281,25 @@ export interface BoxStatus {
     /** Alerts, detections, clips and the rest. */
     waiting: [number, number, number];
   };
+  alerts: {
+    /** Vehicles that every passage is compared with. */
+    watched_vehicles: number;
+    targets: AlertTarget[];
+  };
+}
+
+/** How the delivery of alerts to one receiver stands. */
+export interface AlertTarget {
+  /** `webhook/NAME` or `mqtt`. */
+  name: string;
+  waiting: number;
+  oldest_queued_at: number | null;
+  delivered: number;
+  given_up: number;
+  delivered_at: number | null;
+  /** The newest failure; null since the last success. */
+  error: string | null;
+  error_at: number | null;
 }
 
 export interface AuditEntry {

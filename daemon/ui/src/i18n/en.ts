@@ -1,5 +1,10 @@
 // English texts; the keys of this file are the keys of every language.
+import { enDetail } from './en-detail';
+import { enWatch } from './en-watch';
+
 export const en = {
+  ...enDetail,
+  ...enWatch,
   'app.name': 'GT-Vision',
   'nav.cameras': 'Cameras',
   'nav.plates': 'Plates',
@@ -98,7 +103,7 @@ export const en = {
   'live.sub': 'Second',
   'live.fullscreen': 'Full screen',
   'plates.title': 'Plates',
-  'plates.search': 'Search by part of the plate',
+  'plates.search': 'Search for a plate or a part of it',
   'plates.camera': 'Camera',
   'plates.day': 'Day',
   'plates.empty': 'No plate matches.',

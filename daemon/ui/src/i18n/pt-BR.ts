@@ -1,7 +1,11 @@
 // Brazilian Portuguese texts.
 import type { Texts } from './index';
+import { ptBRDetail } from './pt-BR-detail';
+import { ptBRWatch } from './pt-BR-watch';
 
 export const ptBR: Texts = {
+  ...ptBRDetail,
+  ...ptBRWatch,
   'app.name': 'GT-Vision',
   'nav.cameras': 'Câmeras',
   'nav.plates': 'Placas',
@@ -100,7 +104,7 @@ export const ptBR: Texts = {
   'live.sub': 'Segundo',
   'live.fullscreen': 'Tela cheia',
   'plates.title': 'Placas',
-  'plates.search': 'Buscar por parte da placa',
+  'plates.search': 'Buscar placa ou parte dela',
   'plates.camera': 'Câmera',
   'plates.day': 'Dia',
   'plates.empty': 'Nenhuma placa corresponde.',

@@ -1,4 +1,4 @@
-// What this browser remembers: language and appearance.
+// What this browser remembers: language, appearance, whether alerts are heard.
 const read = (key: string): string | null => {
   try {
     return localStorage.getItem(key);
@@ -28,6 +28,8 @@ export const settings = {
     write('gtv.theme', theme);
     applyTheme(theme);
   },
+  sound: (): boolean => read('gtv.sound') === 'on',
+  setSound: (on: boolean): void => write('gtv.sound', on ? 'on' : 'off'),
 };
 
 export function applyTheme(theme: Theme): void {
