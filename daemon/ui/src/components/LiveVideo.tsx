@@ -1,7 +1,6 @@
 // A live picture of one camera that says why when there is none.
 import { useEffect, useRef, useState } from 'react';
 
-import type { CameraStateName } from '../api/types';
 import { useI18n } from '../i18n';
 import { LivePlayer, type LiveState } from '../lib/live-player';
 import { NoPictureIcon } from './icons';
@@ -11,11 +10,17 @@ export function LiveVideo({
   stream,
   label,
   latency = false,
+  reason,
+  onPlaying,
 }: {
   camera: string;
   stream: 'main' | 'sub';
   label: string;
   latency?: boolean;
+  /** Why the camera sends nothing, in the reader's language; else it is told in the box's words. */
+  reason?: string | undefined;
+  /** Given, only the picture is shown: whoever asks shows something else while there is none. */
+  onPlaying?: (playing: boolean) => void;
 }) {
   const { t, locale } = useI18n();
   const video = useRef<HTMLVideoElement>(null);
@@ -40,6 +45,8 @@ export function LiveVideo({
       player?.destroy();
     };
   }, [camera, stream]);
+  const playing = state.kind === 'playing';
+  useEffect(() => onPlaying?.(playing), [playing, onPlaying]);
   return (
     <div className={`video ${state.kind}`} data-live={state.kind}>
       <video ref={video} aria-label={label} muted playsInline />
@@ -50,13 +57,13 @@ export function LiveVideo({
           </span>
         )
       ) : (
-        <Overlay state={state} />
+        !onPlaying && <Overlay state={state} reason={reason} />
       )}
     </div>
   );
 }
 
-function Overlay({ state }: { state: Exclude<LiveState, { kind: 'playing' }> }) {
+function Overlay({ state, reason }: { state: Exclude<LiveState, { kind: 'playing' }>; reason: string | undefined }) {
   const { t } = useI18n();
   switch (state.kind) {
     case 'connecting':
@@ -67,7 +74,7 @@ function Overlay({ state }: { state: Exclude<LiveState, { kind: 'playing' }> }) 
         </div>
       );
     case 'waiting':
-      return <Reason title={state.state === 'streaming' ? t('live.waiting') : t(`state.${state.state}`)} detail={state.reason} />;
+      return <Reason title={state.state === 'streaming' ? t('live.waiting') : t(`state.${state.state}`)} detail={reason ?? state.reason} />;
     case 'unsupported':
       return <Reason title={t('live.unsupported', { codec: codecName(state.mime) })} detail={t('live.unsupported_hint')} />;
     case 'lost':
@@ -91,38 +98,4 @@ export function codecName(mime: string): string {
   if (/avc1/i.test(mime)) return 'H.264';
   if (/jpeg|mp4v/i.test(mime)) return 'MJPEG';
   return mime;
-}
-
-/** A still picture, renewed while it is looked at; for tiles, where live video would cost too much. */
-export function Still({ camera, state, label, stream }: { camera: string; state: CameraStateName | undefined; label: string; stream: 'main' | 'sub' }) {
-  const { t } = useI18n();
-  const [turn, setTurn] = useState(0);
-  const [loaded, setLoaded] = useState(false);
-  const streaming = state === 'streaming';
-  useEffect(() => {
-    if (!streaming) return undefined;
-    const timer = setInterval(() => {
-      if (!document.hidden) setTurn((n) => n + 1);
-    }, 5000);
-    return () => clearInterval(timer);
-  }, [streaming]);
-  return (
-    <div className="video still">
-      {streaming && (
-        <img
-          src={`/api/streaming/cameras/${encodeURIComponent(camera)}/snapshot.jpg?stream=${stream}&t=${turn}`}
-          alt={label}
-          hidden={!loaded}
-          onLoad={() => setLoaded(true)}
-          onError={() => setLoaded(false)}
-        />
-      )}
-      {(!streaming || !loaded) && (
-        <div className="overlay">
-          <NoPictureIcon />
-          <p>{t('cameras.no_picture')}</p>
-        </div>
-      )}
-    </div>
-  );
 }

@@ -9,13 +9,14 @@ import { LiveVideo } from '../components/LiveVideo';
 import { PageHead } from '../components/Shell';
 import { useI18n } from '../i18n';
 import { navigate } from '../lib/router';
+import { reasonOf } from '../lib/reason';
 import { bits, brief } from '../lib/time';
 import { useAction, useData } from '../lib/use-data';
 import { useMay } from '../lib/user';
 import { useNow } from '../lib/use-now';
 
 export function CameraPage({ id }: { id: string }) {
-  const { t } = useI18n();
+  const { t, language } = useI18n();
   const camera = useData<Camera>(`/api/cidades/cameras/${encodeURIComponent(id)}`, 3000);
   const [stream, setStream] = useState<'main' | 'sub'>('main');
   const [editing, setEditing] = useState(false);
@@ -40,7 +41,7 @@ export function CameraPage({ id }: { id: string }) {
         <div className="camera-page">
           <div>
             <div ref={frame} className="live-frame">
-              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} latency />
+              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} latency reason={reasonOf(data.status, t, language)?.text} />
             </div>
             <div className="live-bar">
               {data.sub_url !== null && (
@@ -64,6 +65,9 @@ export function CameraPage({ id }: { id: string }) {
           </div>
           <aside>
             <Details camera={data} />
+            <Link to={`/cameras/${id}/zones`} className="button">
+              {t('zones.title')}
+            </Link>
             {mayChange && !editing && <Button onClick={() => setEditing(true)}>{t('cameras.edit')}</Button>}
             {editing && (
               <Edit
@@ -83,13 +87,23 @@ export function CameraPage({ id }: { id: string }) {
 }
 
 function Details({ camera }: { camera: Camera }) {
-  const { t, locale } = useI18n();
+  const { t, locale, language } = useI18n();
   const now = useNow();
   const { status } = camera;
+  const reason = reasonOf(status, t, language);
   return (
     <section className="card pad">
       <h2>{t('camera.details')}</h2>
-      {status && status.reason !== '' && <p className={status.state === 'streaming' ? 'lead' : 'note bad'}>{status.reason}</p>}
+      {status && reason && (
+        <div className={status.state === 'streaming' ? 'lead' : 'note bad'}>
+          {reason.text}
+          {reason.detail !== '' && (
+            <p className="meta" lang="en">
+              {reason.detail}
+            </p>
+          )}
+        </div>
+      )}
       <dl className="facts">
         {status && (
           <div>
@@ -116,6 +130,12 @@ function Details({ camera }: { camera: Camera }) {
           <dt>{t('camera.lpr')}</dt>
           <dd>{t(`camera.lpr.${camera.lpr}`)}</dd>
         </div>
+        {camera.zones.length > 0 && (
+          <div>
+            <dt>{t('zones.list')}</dt>
+            <dd>{camera.zones.map((zone) => zone.name || t(`zones.${zone.kind}`)).join(', ')}</dd>
+          </div>
+        )}
         {status?.decoder && (
           <div>
             <dt>{t('camera.decoder')}</dt>
