@@ -2,9 +2,10 @@
 import type { Camera } from '../api/types';
 import { Empty, ErrorNote, Link, Loading, StateBadge } from '../components/basics';
 import { PlusIcon } from '../components/icons';
-import { Still } from '../components/LiveVideo';
 import { PageHead } from '../components/Shell';
+import { TilePicture } from '../components/Tile';
 import { useI18n } from '../i18n';
+import { reasonOf } from '../lib/reason';
 import { bits, brief } from '../lib/time';
 import { useData } from '../lib/use-data';
 import { useMay } from '../lib/user';
@@ -37,21 +38,22 @@ export function Cameras() {
 }
 
 function Tile({ camera }: { camera: Camera }) {
-  const { t, locale } = useI18n();
+  const { t, locale, language } = useI18n();
   const now = useNow();
   const { status } = camera;
   const stream = status?.main;
   const state = camera.enabled ? status?.state : 'disabled';
+  const reason = state === 'streaming' ? null : reasonOf(status, t, language);
   return (
     <li className="card tile">
       <Link to={`/cameras/${camera.id}`} className="tile-link">
-        <Still camera={camera.id} state={state} label={camera.name} stream={camera.sub_url ? 'sub' : 'main'} />
+        <TilePicture camera={camera} state={state} />
         <div className="tile-body">
           <div className="tile-title">
             <h2>{camera.name}</h2>
             <StateBadge state={state} />
           </div>
-          {status && state !== 'streaming' && status.reason !== '' && <p className="reason">{status.reason}</p>}
+          {reason && <p className="reason">{reason.text}</p>}
           <p className="meta">
             {state === 'streaming' && stream ? (
               <>
