@@ -21,7 +21,19 @@ export function Button({
   );
 }
 
-export function Link({ to, className, children, label }: { to: string; className?: string; children: ReactNode; label?: string }) {
+export function Link({
+  to,
+  className,
+  children,
+  label,
+  onFollow,
+}: {
+  to: string;
+  className?: string;
+  children: ReactNode;
+  label?: string;
+  onFollow?: () => void;
+}) {
   return (
     <a
       href={to}
@@ -30,6 +42,7 @@ export function Link({ to, className, children, label }: { to: string; className
       onClick={(event) => {
         if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
         event.preventDefault();
+        onFollow?.();
         navigate(to);
       }}
     >
@@ -88,10 +101,20 @@ export function Select<T extends string>({
   );
 }
 
-export function Check({ label, checked, onChange }: { label: string; checked: boolean; onChange: (checked: boolean) => void }) {
+export function Check({
+  label,
+  checked,
+  onChange,
+  disabled = false,
+}: {
+  label: string;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+  disabled?: boolean;
+}) {
   return (
     <label className="check">
-      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.target.checked)} />
+      <input type="checkbox" checked={checked} disabled={disabled} onChange={(event) => onChange(event.target.checked)} />
       {label}
     </label>
   );
@@ -111,6 +134,12 @@ export function ErrorNote({ error }: { error: unknown }) {
       <strong>{language === 'en' && said !== '' ? said : headline}</strong>
       {language !== 'en' && said !== '' && !plain && <p lang="en">{said}</p>}
       {known?.remedy !== undefined && known.remedy !== '' && !plain && <p lang="en">{known.remedy}</p>}
+      {/* The first problem is in the message already. */}
+      {known?.problems.slice(1).map((problem) => (
+        <p key={problem.key} lang="en">
+          {problem.key}: {problem.message}
+        </p>
+      ))}
     </div>
   );
 }
@@ -132,10 +161,21 @@ export function StateBadge({ state }: { state: CameraStateName | undefined }) {
 }
 
 /** A plate as it looks on the vehicle. */
-export function Plate({ text, layout, size = 'normal' }: { text: string; layout: string; size?: 'normal' | 'large' | 'small' }) {
+export function Plate({
+  text,
+  layout,
+  category = null,
+  size = 'normal',
+}: {
+  text: string;
+  layout: string;
+  /** Decides the colors; private where it is not known. */
+  category?: string | null;
+  size?: 'normal' | 'large' | 'small';
+}) {
   const { style, rows } = plateText(text, layout);
   return (
-    <span className={`plate ${style} ${size} ${rows.length > 1 ? 'two' : ''}`} role="img" aria-label={text.split(/(?=.)/).join(' ')} translate="no">
+    <span className={`plate ${style} ${category ?? ''} ${size} ${rows.length > 1 ? 'two' : ''}`} role="img" aria-label={text.split(/(?=.)/).join(' ')} translate="no">
       {style === 'mercosul' && (
         <span className="band" aria-hidden="true">
           BRASIL

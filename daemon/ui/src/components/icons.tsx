@@ -65,3 +65,39 @@ export const PlusIcon = () => (
     <path d="M12 5v14M5 12h14" />
   </Icon>
 );
+export const UndoIcon = () => (
+  <Icon>
+    <path d="M8.500 5 4.500 9l4 4M4.500 9h9.500a5 5 0 0 1 0 10H9" />
+  </Icon>
+);
+export const RedoIcon = () => (
+  <Icon>
+    <path d="m15.500 5 4 4-4 4M19.500 9H10a5 5 0 0 0 0 10h5" />
+  </Icon>
+);
+export const AlertIcon = () => (
+  <Icon>
+    <path d="M6 16.500V11a6 6 0 0 1 12 0v5.500l1.500 1.500h-15zM10 20.500a2.200 2.200 0 0 0 4 0" />
+  </Icon>
+);
+export const ListIcon = () => (
+  <Icon>
+    <path d="M9 6.500h11M9 12h11M9 17.500h11" />
+    <path d="m3.500 6.500 1 1 1.800-2M3.500 12l1 1 1.800-2M3.500 17.500l1 1 1.800-2" />
+  </Icon>
+);
+export const CloseIcon = () => (
+  <Icon>
+    <path d="m6 6 12 12M18 6 6 18" />
+  </Icon>
+);
+export const SoundIcon = () => (
+  <Icon>
+    <path d="M4 9.500v5h3.500l4.500 4v-13l-4.500 4zM15.500 9a4 4 0 0 1 0 6M18 6.500a7.500 7.500 0 0 1 0 11" />
+  </Icon>
+);
+export const MutedIcon = () => (
+  <Icon>
+    <path d="M4 9.500v5h3.500l4.500 4v-13l-4.500 4zM16 9.500l5 5M21 9.500l-5 5" />
+  </Icon>
+);

@@ -3,7 +3,18 @@ import { useSyncExternalStore } from 'react';
 
 const changed = new Set<() => void>();
 
+let mayLeave: (() => boolean) | null = null;
+
+/** Asks `question` before another page of this app is shown; one at a time, until the returned function is called. */
+export function guard(question: () => boolean): () => void {
+  mayLeave = question;
+  return () => {
+    if (mayLeave === question) mayLeave = null;
+  };
+}
+
 export function navigate(to: string, replace = false): void {
+  if (mayLeave && !mayLeave()) return;
   if (replace) history.replaceState(null, '', to);
   else history.pushState(null, '', to);
   changed.forEach((listener) => listener());
