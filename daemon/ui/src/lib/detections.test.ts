@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Detection } from '../api/types';
-import { fits, merge, query, withNew } from './detections';
-import { normalize, plateText } from './plate';
+import { appended, fits, merge, query, ranked, withNew, type Filter } from './detections';
+import { answers, layoutOf, normalize, plateText, searchText, twin } from './plate';
 import { pause } from './socket';
 
 const row = (id: string, plate = 'ABC1D23', more: Partial<Detection> = {}): Detection => ({
@@ -10,6 +10,7 @@ const row = (id: string, plate = 'ABC1D23', more: Partial<Detection> = {}): Dete
   camera: 'gate',
   plate,
   layout: 'br-mercosul',
+  category: null,
   confidence: 0.9,
   alternatives: [{ text: 'ABC1023', p: 0.05 }],
   first_seen: 1,
@@ -20,12 +21,13 @@ const row = (id: string, plate = 'ABC1D23', more: Partial<Detection> = {}): Dete
   frame_height: 1,
   direction: null,
   reads: 3,
+  single: false,
   has_crop: true,
   has_frame: true,
   clip: 'pending',
   ...more,
 });
-const all = { text: '', camera: '', from: null, to: null };
+const all: Filter = { text: '', similar: false, camera: '', from: null, to: null };
 
 describe('the list of plates', () => {
   it('keeps each once, newest first, with the latest version', () => {
@@ -45,6 +47,9 @@ describe('the list of plates', () => {
     expect(fits(row('1'), { ...all, text: 'C1D' })).toBe(true);
     expect(fits(row('1'), { ...all, text: '1023' })).toBe(true);
     expect(fits(row('1'), { ...all, text: 'ZZZ' })).toBe(false);
+    expect(fits(row('1'), { ...all, text: 'ABC?D*' })).toBe(true);
+    expect(fits(row('1'), { ...all, text: 'BC1D23', similar: true })).toBe(false);
+    expect(fits(row('1', 'ABC1C34'), { ...all, text: 'ABC1234' })).toBe(true);
     expect(fits(row('1'), { ...all, camera: 'yard' })).toBe(false);
     expect(fits(row('1'), { ...all, from: 101 })).toBe(false);
     expect(fits(row('1'), { ...all, to: 100 })).toBe(false);
@@ -52,9 +57,15 @@ describe('the list of plates', () => {
 
   it('asks only for what is filtered', () => {
     expect(query(all, null, 50)).toBe('/api/ai/lpr/detections?limit=50');
-    expect(query({ text: 'AB', camera: 'gate', from: 1, to: 2 }, 'c', 5)).toBe(
-      '/api/ai/lpr/detections?limit=5&q=AB&camera=gate&from=1&to=2&cursor=c',
+    expect(query({ text: 'AB', similar: false, camera: 'gate', from: 1, to: 2 }, 'c', 5)).toBe(
+      '/api/ai/lpr/detections?limit=5&plate=AB&camera=gate&from=1&to=2&cursor=c',
     );
+    expect(query({ ...all, text: 'ABC1D23', similar: true }, null, 5)).toBe('/api/ai/lpr/detections?limit=5&plate=ABC1D23&match=similar');
+  });
+
+  it('keeps the order of a ranking, which there is only for a text', () => {
+    expect(appended([row('1'), row('3')], [row('3'), row('2')]).map((r) => r.id)).toEqual(['1', '3', '2']);
+    expect([ranked({ ...all, similar: true }), ranked({ ...all, similar: true, text: 'A' })]).toEqual([false, true]);
   });
 });
 
@@ -69,6 +80,22 @@ describe('plates', () => {
   it('are searched as they are stored', () => {
     expect(normalize(' abc-1d 23 ')).toBe('ABC1D23');
     expect(normalize('%_é')).toBe('');
+    expect(searchText('abc-**1?')).toBe('ABC*1?');
+  });
+
+  it('answer wildcards as a whole and parts anywhere', () => {
+    expect(answers('ABC1D23', 'C1D')).toBe(true);
+    expect(answers('ABC1D23', 'C1*')).toBe(false);
+    expect(answers('ABC1D23', 'A*23')).toBe(true);
+    expect(answers('ABC1D23', 'ABC?D2?')).toBe(true);
+    expect(answers('ABC1D23', 'ABC?D2')).toBe(false);
+  });
+
+  it('know the other plate of the same vehicle', () => {
+    expect([twin('ABC1234'), twin('ABC1C34'), twin('ABC1J34')]).toEqual(['ABC1C34', 'ABC1234', 'ABC1934']);
+    // No converted plate has K to Z there.
+    expect([twin('ABC1K34'), twin('B123XYZ'), twin('')]).toEqual([null, null, null]);
+    expect(['ABC1234', 'ABC1Z34', 'B123'].map(layoutOf)).toEqual(['br-old', 'br-mercosul', 'other']);
   });
 });
 

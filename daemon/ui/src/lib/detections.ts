@@ -1,5 +1,6 @@
 // Pure. The list of plates on the page: pages from the box, new ones from the socket, each once, newest first.
 import type { Detection } from '../api/types';
+import { answers, twin } from './plate';
 
 /** More than this many rows on the page slow a phone down; the oldest go and can be loaded again. */
 const ROWS_MAX = 400;
@@ -15,19 +16,32 @@ export function withNew(rows: Detection[], row: Detection): Detection[] {
   return merge(rows, [row]).slice(0, ROWS_MAX);
 }
 
+/** Pages of a search for similar plates keep the box's order: the most likely first. */
+export function appended(rows: Detection[], more: Detection[]): Detection[] {
+  const known = new Set(rows.map((row) => row.id));
+  return [...rows, ...more.filter((row) => !known.has(row.id))];
+}
+
 export interface Filter {
-  /** Normalized. */
+  /** As `searchText` makes it. */
   text: string;
+  similar: boolean;
   camera: string;
   from: number | null;
   to: number | null;
 }
 
+/** Whether rows come in the order of their score. */
+export function ranked(filter: Filter): boolean {
+  return filter.similar && filter.text !== '';
+}
+
 /** Whether a row that has just come belongs in the list that is shown. */
 export function fits(row: Detection, filter: Filter): boolean {
-  const texts = [row.plate, ...row.alternatives.map((a) => a.text)];
+  if (ranked(filter)) return false; // Only the box can tell how similar it is.
+  const texts = [row.plate, twin(row.plate), ...row.alternatives.map((a) => a.text)];
   return (
-    (filter.text === '' || texts.some((text) => text.includes(filter.text))) &&
+    (filter.text === '' || texts.some((text) => text !== null && answers(text, filter.text))) &&
     (filter.camera === '' || row.camera === filter.camera) &&
     (filter.from === null || row.best_at >= filter.from) &&
     (filter.to === null || row.best_at < filter.to)
@@ -36,7 +50,8 @@ export function fits(row: Detection, filter: Filter): boolean {
 
 export function query(filter: Filter, cursor: string | null, limit: number): string {
   const params = new URLSearchParams({ limit: String(limit) });
-  if (filter.text !== '') params.set('q', filter.text);
+  if (filter.text !== '') params.set('plate', filter.text);
+  if (ranked(filter)) params.set('match', 'similar');
   if (filter.camera !== '') params.set('camera', filter.camera);
   if (filter.from !== null) params.set('from', String(filter.from));
   if (filter.to !== null) params.set('to', String(filter.to));

@@ -1,12 +1,14 @@
 // One passage: the frame with the plate marked, the clip, what else the reader considered.
 import { useEffect, useState } from 'react';
 
-import type { Camera, Detection, DetectionEvent } from '../api/types';
+import type { Camera, Detection } from '../api/types';
 import { Confidence, ErrorNote, Link, Loading, Plate } from '../components/basics';
 import { BackIcon } from '../components/icons';
+import { useTrait } from '../components/Passage';
 import { PageHead } from '../components/Shell';
-import { isKey, useI18n } from '../i18n';
-import { keepOpen } from '../lib/socket';
+import { useI18n } from '../i18n';
+import { listen } from '../lib/events';
+import { twin } from '../lib/plate';
 import { clock, dayAndClock, percent } from '../lib/time';
 import { useData } from '../lib/use-data';
 
@@ -18,16 +20,16 @@ export function PlateDetail({ id }: { id: string }) {
   const waiting = detail.data?.clip === 'pending';
   useEffect(() => {
     if (!waiting) return undefined;
-    return keepOpen('/api/ai/lpr/stream', {
-      onText: (text) => {
-        const event = JSON.parse(text) as DetectionEvent;
+    return listen({
+      onEvent: (event) => {
         if (event.type === 'missed' || (event.type === 'clip' && event.id === id)) reload();
       },
     });
   }, [waiting, id, reload]);
   const row = detail.data;
   const name = cameras.data?.cameras.find((c) => c.id === row?.camera)?.name ?? row?.camera ?? '';
-  const direction = `plates.direction.${row?.direction ?? ''}`;
+  const trait = useTrait();
+  const other = row ? twin(row.plate) : null;
   return (
     <>
       <PageHead
@@ -44,7 +46,9 @@ export function PlateDetail({ id }: { id: string }) {
         <div className="plate-page">
           <Evidence row={row} />
           <aside className="card pad">
-            <Plate text={row.plate} layout={row.layout} size="large" />
+            <Plate text={row.plate} layout={row.layout} category={row.category} size="large" />
+            {other !== null && <p className="meta same-vehicle">{t('plates.twin', { plate: other })}</p>}
+            {row.single && <p className="note">{t('plates.single_hint')}</p>}
             {row.has_crop && <img className="crop-large" src={`/api/ai/lpr/detections/${row.id}/crop.jpg`} alt={t('plates.crop', { plate: row.plate })} />}
             <dl className="facts">
               <Fact name={t('plates.confidence')}>
@@ -56,8 +60,9 @@ export function PlateDetail({ id }: { id: string }) {
               <Fact name={t('plates.seen')}>
                 {dayAndClock(row.first_seen, locale)} – {clock(row.last_seen, locale)}
               </Fact>
-              {isKey(direction) && <Fact name={t('plates.direction')}>{t(direction)}</Fact>}
-              <Fact name={t('plates.layout')}>{row.layout}</Fact>
+              {row.direction !== null && <Fact name={t('plates.direction')}>{trait('direction', row.direction)}</Fact>}
+              <Fact name={t('plates.layout')}>{trait('layout', row.layout)}</Fact>
+              <Fact name={t('plates.category')}>{row.category === null ? t('plates.category_unknown') : trait('category', row.category)}</Fact>
               <Fact name={t('plates.reads')}>{row.reads.toLocaleString(locale)}</Fact>
               <Fact name={t('plates.alternatives')}>
                 {row.alternatives.length === 0 ? (
@@ -76,6 +81,9 @@ export function PlateDetail({ id }: { id: string }) {
                 )}
               </Fact>
             </dl>
+            <Link to={`/plates?q=${row.plate}`} className="button">
+              {t('plates.others')}
+            </Link>
             <Link to={`/recordings/${row.camera}?at=${Math.max(0, row.first_seen - 3_000_000)}`} className="button">
               {t('plates.in_recordings')}
             </Link>

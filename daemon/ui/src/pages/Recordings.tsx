@@ -58,7 +58,7 @@ function Day({ camera, at }: { camera: string; at: number | undefined }) {
   const bounds = useMemo(() => dayBounds(day), [day]);
   const path = bounds && `/api/streaming/cameras/${encodeURIComponent(camera)}/recordings?from=${bounds.start}&to=${bounds.end}`;
   const recorded = useData<{ spans: Span[] }>(path, 10_000);
-  const plates = useData<DetectionPage>(bounds && query({ text: '', camera, from: bounds.start, to: bounds.end }, null, 200));
+  const plates = useData<DetectionPage>(bounds && query({ text: '', similar: false, camera, from: bounds.start, to: bounds.end }, null, 200));
   const spans = useMemo(() => {
     const all = recorded.data?.spans ?? [];
     const main = all.filter((span) => span.stream === 'main');
