@@ -1,0 +1,64 @@
+// Health of the box, its disk and its tie to the center.
+import type { BoxStatus } from '../../api/types';
+import { useI18n } from '../../i18n';
+import { brief, bytes, dayAndClock, roughly } from '../../lib/time';
+import { Card, Fact, StateMark } from './parts';
+
+export function Health({ status }: { status: BoxStatus }) {
+  const { t, locale } = useI18n();
+  const { disk, sync } = status;
+  const used = disk.total_bytes > 0 ? 1 - disk.free_bytes / disk.total_bytes : 0;
+  const low = disk.free_bytes < disk.floor_bytes * 1.1;
+  const pending = sync.waiting.reduce((sum, n) => sum + n, sync.in_flight);
+  return (
+    <>
+      <Card title={t('system.box')} state={<StateMark state={status.ready ? 'streaming' : 'stalled'}>{t(status.ready ? 'system.ready' : 'system.not_ready')}</StateMark>}>
+        {status.reason !== null && (
+          <p className="note bad" lang="en">
+            {status.reason}
+          </p>
+        )}
+        <dl className="facts">
+          <Fact name={t('camera.name')}>{[status.name, status.site].filter(Boolean).join(', ')}</Fact>
+          <Fact name={t('system.cameras')}>
+            {status.cameras.streaming} / {status.cameras.configured}
+          </Fact>
+          <Fact name={t('system.uptime')}>{roughly(status.uptime_seconds)}</Fact>
+          <Fact name={t('system.clock')}>{dayAndClock(status.now, locale)}</Fact>
+          <Fact name={t('system.version')}>{status.version}</Fact>
+        </dl>
+      </Card>
+      <Card title={t('system.disk')}>
+        <div className={`meter ${low ? 'bad' : ''}`} role="img" aria-label={used.toLocaleString(locale, { style: 'percent' })}>
+          <span style={{ width: `${used * 100}%` }} />
+        </div>
+        <p className="lead">{t('system.disk_free', { free: bytes(disk.free_bytes, locale), total: bytes(disk.total_bytes, locale) })}</p>
+        <dl className="facts">
+          <Fact name={t('system.recorded')}>{bytes(disk.recorded_bytes, locale)}</Fact>
+          {disk.oldest_recording !== null && <Fact name={t('system.oldest')}>{brief(disk.oldest_recording, status.now, locale)}</Fact>}
+        </dl>
+      </Card>
+      <Card
+        title={t('system.sync')}
+        state={sync.configured && <StateMark state={sync.connected ? 'streaming' : 'unreachable'}>{t(sync.connected ? 'system.connected' : 'system.disconnected')}</StateMark>}
+      >
+        {!sync.configured && <p className="lead">{t('system.sync_off')}</p>}
+        {sync.problem !== null && (
+          <p className="note bad" lang="en">
+            {sync.problem}
+          </p>
+        )}
+        {sync.configured && (
+          <dl className="facts">
+            <Fact name={t('system.pending')}>
+              {pending === 0
+                ? t('system.nothing_pending')
+                : t('system.pending_counts', { alerts: sync.waiting[0], detections: sync.waiting[1], clips: sync.waiting[2], flight: sync.in_flight })}
+            </Fact>
+            <Fact name={t('system.acknowledged')}>{sync.acknowledged_seq.toLocaleString(locale)}</Fact>
+          </dl>
+        )}
+      </Card>
+    </>
+  );
+}
