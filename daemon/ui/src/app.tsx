@@ -5,12 +5,15 @@ import { onLoggedOut, request } from './api/client';
 import type { BoxStatus, User } from './api/types';
 import { ErrorNote, Loading, Button } from './components/basics';
 import { Shell } from './components/Shell';
+import { Toasts } from './components/Toasts';
 import { I18nContext, fill, languages, pick, useI18n, type I18n, type Language } from './i18n';
 import { parts, useLocation } from './lib/router';
 import { settings } from './lib/settings';
+import { AlertsContext, useAlertCenter } from './lib/use-alerts';
 import { useData } from './lib/use-data';
 import { UserContext } from './lib/user';
 import { AddCamera } from './pages/AddCamera';
+import { Alerts } from './pages/Alerts';
 import { CameraPage } from './pages/CameraPage';
 import { Cameras } from './pages/Cameras';
 import { Login } from './pages/Login';
@@ -18,6 +21,9 @@ import { PlateDetail } from './pages/PlateDetail';
 import { Plates } from './pages/Plates';
 import { Recordings } from './pages/Recordings';
 import { System } from './pages/System';
+import { WatchlistPage } from './pages/WatchlistPage';
+import { Watchlists } from './pages/Watchlists';
+import { Zones } from './pages/Zones';
 
 type Phase = { kind: 'starting' } | { kind: 'setup' } | { kind: 'login' } | { kind: 'in'; user: User } | { kind: 'failed'; error: unknown };
 
@@ -102,21 +108,29 @@ function Inside() {
   const url = useLocation();
   const status = useData<BoxStatus>('/api/admin/status', 15_000);
   const [section = 'cameras', id, extra] = parts(url.pathname);
+  const alerts = useAlertCenter();
   const name = status.data?.name ?? '';
   useEffect(() => {
     document.title = name === '' ? t('app.name') : `${name} · ${t('app.name')}`;
   }, [name, t]);
   return (
-    <Shell section={section} boxName={name}>
-      <Page section={section} id={id} extra={extra} url={url} />
-    </Shell>
+    <AlertsContext value={alerts}>
+      <Shell section={section} boxName={name}>
+        <Page section={section} id={id} extra={extra} url={url} />
+      </Shell>
+      <Toasts hidden={section === 'alerts'} />
+    </AlertsContext>
   );
 }
 
 function Page({ section, id, extra, url }: { section: string; id: string | undefined; extra: string | undefined; url: URL }) {
   switch (section) {
     case 'plates':
-      return id === undefined ? <Plates /> : <PlateDetail id={id} />;
+      return id === undefined ? <Plates key={url.search} search={url.searchParams.get('q') ?? ''} /> : <PlateDetail id={id} />;
+    case 'alerts':
+      return <Alerts />;
+    case 'watchlists':
+      return id === undefined ? <Watchlists /> : <WatchlistPage key={id} id={id} />;
     case 'recordings':
       return <Recordings camera={id} at={Number(url.searchParams.get('at')) || undefined} />;
     case 'system':
@@ -124,6 +138,7 @@ function Page({ section, id, extra, url }: { section: string; id: string | undef
     default:
       if (id === undefined) return <Cameras />;
       if (id === 'add' && extra === undefined) return <AddCamera />;
+      if (extra === 'zones') return <Zones key={id} id={id} />;
       return <CameraPage key={id} id={id} />;
   }
 }

@@ -7,6 +7,8 @@ import { applyTheme, settings } from './lib/settings';
 import './styles/base.css';
 import './styles/parts.css';
 import './styles/pages.css';
+import './styles/watch.css';
+import './styles/zones.css';
 
 applyTheme(settings.theme());
 const root = document.getElementById('root');

@@ -2,18 +2,22 @@
 import type { ReactNode } from 'react';
 
 import { useI18n, type Key } from '../i18n';
+import { useAlerts } from '../lib/use-alerts';
 import { Link } from './basics';
-import { CameraIcon, PlateIcon, RecordingsIcon, SystemIcon } from './icons';
+import { AlertIcon, CameraIcon, ListIcon, PlateIcon, RecordingsIcon, SystemIcon } from './icons';
 
 const pages: { to: string; key: Key; icon: () => ReactNode }[] = [
   { to: '/cameras', key: 'nav.cameras', icon: CameraIcon },
   { to: '/plates', key: 'nav.plates', icon: PlateIcon },
+  { to: '/alerts', key: 'nav.alerts', icon: AlertIcon },
+  { to: '/watchlists', key: 'nav.watchlists', icon: ListIcon },
   { to: '/recordings', key: 'nav.recordings', icon: RecordingsIcon },
   { to: '/system', key: 'nav.system', icon: SystemIcon },
 ];
 
 export function Shell({ section, boxName, children }: { section: string; boxName: string; children: ReactNode }) {
   const { t } = useI18n();
+  const { badge } = useAlerts();
   return (
     <div className="shell">
       <nav className="nav" aria-label={t('nav.main')}>
@@ -30,6 +34,11 @@ export function Shell({ section, boxName, children }: { section: string; boxName
               <Link to={to} className={to === `/${section}` ? 'current' : ''}>
                 <Icon />
                 <span>{t(key)}</span>
+                {to === '/alerts' && badge !== '' && (
+                  <span className="count" aria-label={t('alerts.count', { count: badge })}>
+                    {badge}
+                  </span>
+                )}
               </Link>
             </li>
           ))}
