@@ -66,6 +66,7 @@ fn browse(edge: &Edge, demo: &Demo) -> serde_json::Value {
         .env("GTV_SETUP_CODE", edge.setup_code())
         .env("GTV_CAMERA_USER", demo.user())
         .env("GTV_CAMERA_PASSWORD", demo.password())
+        .env("GTV_TRUTH", demo.truth_url())
         .env("GTV_WATCH_SECONDS", WATCH_SECONDS.to_string())
         .env("GTV_SHOTS", shots)
         .output()

@@ -1,12 +1,13 @@
-// Does in Chromium what a person does on a fresh box: setup, find and add the camera, watch live, see plates come,
-// search, play recordings and a clip. Settings come by environment; prints one JSON object with what it saw.
+// Does in Chromium what a person does on a fresh box: setup, find and add the camera, watch live, draw a zone, import a
+// watchlist, see plates and the alert come, search, play recordings and a clip. Settings come by environment; prints
+// one JSON object with what it saw.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-const { GTV_PAGE, GTV_SETUP_CODE, GTV_CAMERA_USER, GTV_CAMERA_PASSWORD, GTV_SHOTS, GTV_WATCH_SECONDS } = process.env;
+const { GTV_PAGE, GTV_SETUP_CODE, GTV_CAMERA_USER, GTV_CAMERA_PASSWORD, GTV_TRUTH, GTV_SHOTS, GTV_WATCH_SECONDS } = process.env;
 const CHROMIUM = process.env.GTV_CHROMIUM ?? '/usr/bin/chromium';
 const USER = 'operadora';
 const PASSWORD = 'uma-frase-bem-longa';
@@ -50,6 +51,70 @@ async function plays(selector) {
   return page.$eval(selector, (video) => ({ width: video.videoWidth, height: video.videoHeight }));
 }
 
+/** The plate that drives by next, with time left to put it on a list; the demo camera knows. */
+async function nextPlate() {
+  const truth = await (await fetch(GTV_TRUTH)).json();
+  const into = (Date.now() / 1000 - truth.cameras[0].loop_start_unix_s) % truth.loop_s;
+  const until = ({ t_enter_s: enter }) => (enter - into - 8 + 2 * truth.loop_s) % truth.loop_s;
+  return truth.passages.toSorted((a, b) => until(a) - until(b))[0].plate;
+}
+
+/** A zone over the whole picture, so that every passage still counts, and back in the list of the camera. */
+async function drawZone() {
+  await page.goto(`${GTV_PAGE}/cameras/${seen.camera}/zones`);
+  await page.waitForFunction(() => document.querySelector('.snapshot img')?.naturalWidth > 0, null, { timeout: SLOW });
+  await page.getByRole('button', { name: 'Draw zone' }).click();
+  const { x, y, width, height } = await page.locator('.zone-canvas').boundingBox();
+  const corners = [[1, 1], [width - 1, 1], [width - 1, height - 1], [1, height - 1]];
+  // The upper right corner of the picture has a button.
+  for (const [left, top] of corners) await page.mouse.click(x + left, y + top);
+  await shot('zone');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.getByLabel('Name').fill('Street');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved. In force now.').waitFor();
+  await page.reload();
+  await page.getByRole('button', { name: 'Street' }).waitFor();
+}
+
+/** A list with the next plate, from a file with one bad line. */
+async function importList() {
+  await page.goto(`${GTV_PAGE}/watchlists`);
+  await page.getByRole('button', { name: 'New list' }).click();
+  await page.getByLabel('Name').fill('Stolen');
+  await page.getByLabel('What for').fill('Reported as stolen');
+  await page.getByLabel('An alert is').selectOption('critical');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('button', { name: 'Import CSV' }).click();
+  seen.watched = await nextPlate();
+  const csv = `plate,reason,valid_from,valid_until\n${seen.watched},,,\n,no plate,,\n`;
+  await page.locator('input[type="file"]').setInputFiles({ name: 'stolen.csv', mimeType: 'text/csv', buffer: Buffer.from(csv) });
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByText('Line 3').waitFor();
+  await page.locator(`li[data-plate="${seen.watched}"]`).waitFor();
+  await shot('watchlist');
+}
+
+/** The message over the page with picture, list and reason; then no more of them, as they lie over the page. */
+async function seeAlert() {
+  const toast = page.locator('.toast[data-alert="watchlist-hit"]').first();
+  await toast.waitFor({ timeout: SLOW });
+  await toast.getByText('Stolen', { exact: true }).waitFor();
+  await toast.getByText('Reported as stolen').waitFor();
+  await page.waitForFunction(() => document.querySelector('.toast img')?.naturalWidth > 0, null, { timeout: SLOW });
+  await shot('alert');
+  await toast.getByRole('button', { name: 'Acknowledge' }).click();
+  await toast.waitFor({ state: 'detached' });
+  await go('Lists');
+  await page.getByLabel('In use').click();
+  await page.waitForFunction(() => document.querySelector('.list-row.off') !== null);
+}
+
+/** By the navigation: a page that is loaded anew would lose a message that is on the screen. */
+async function go(name) {
+  await page.getByRole('navigation').getByRole('link', { name }).click();
+}
+
 const seen = {};
 try {
   // A wrong setup code is refused with a reason; the right one makes the administrator.
@@ -82,10 +147,16 @@ try {
   await shot('live');
   await page.goto(`${GTV_PAGE}/cameras`);
   await page.getByText('Streaming').first().waitFor({ timeout: SLOW });
+  await page.locator('.tile-video[data-live="playing"]').waitFor({ timeout: SLOW });
   await shot('cameras');
 
-  // Plates come by themselves.
-  await page.goto(`${GTV_PAGE}/plates`);
+  await drawZone();
+  await importList();
+
+  // Plates come by themselves, and one of them is on the list.
+  await go('Plates');
+  await seeAlert();
+  await go('Plates');
   const rows = page.locator('li[data-plate]');
   await rows.first().waitFor({ timeout: SLOW });
   const until = Date.now() + Number(GTV_WATCH_SECONDS) * 1000;
@@ -111,6 +182,9 @@ try {
   await page.getByRole('link', { name: 'Show in recordings' }).click();
   seen.recording = await plays('.recordings video');
   await shot('recordings');
+  await page.goto(`${GTV_PAGE}/alerts`);
+  await page.locator('li.alert.done').getByText('Stolen', { exact: true }).first().waitFor();
+  await shot('alerts');
   await page.goto(`${GTV_PAGE}/system`);
   await page.getByRole('heading', { name: 'System' }).first().waitFor();
   await page.waitForTimeout(1000);

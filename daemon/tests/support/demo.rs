@@ -69,7 +69,11 @@ impl Demo {
 
     /// Which vehicles pass when.
     pub async fn truth(&self) -> Value {
-        reqwest::get(format!("{}/truth", self.text(&["control"]))).await.unwrap().json().await.unwrap()
+        reqwest::get(self.truth_url()).await.unwrap().json().await.unwrap()
+    }
+
+    pub fn truth_url(&self) -> String {
+        format!("{}/truth", self.text(&["control"]))
     }
 
     fn text(&self, path: &[&str]) -> String {
