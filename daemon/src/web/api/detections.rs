@@ -51,6 +51,8 @@ pub struct DetectionView {
     pub direction: Option<String>,
     /// Frames that the text was fused from.
     pub reads: u32,
+    /// The text was read in a single frame only.
+    pub single: bool,
     pub has_crop: bool,
     pub has_frame: bool,
     /// `ready`, `pending` or `unavailable`.
@@ -89,6 +91,7 @@ impl DetectionView {
             frame_height: row.frame_height,
             direction: row.direction.clone(),
             reads: row.reads,
+            single: row.single,
             has_crop: row.crop.is_some(),
             has_frame: row.frame.is_some(),
             clip: clip.to_owned(),
