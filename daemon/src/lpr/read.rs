@@ -341,7 +341,8 @@ mod tests {
             change(&mut wrong);
             Reader::open(&wrong, &options()).err().expect("refused").to_string()
         };
-        let cases: [(&dyn Fn(&mut Manifest), [&str; 4]); 4] = [
+        type Case<'a> = (&'a dyn Fn(&mut Manifest), [&'a str; 4]);
+        let cases: [Case; 4] = [
             (&|m| m.reader.alphabet.push('-'), ["ocr-v2.onnx", "`plate`", "38", "[1,9,37]"]),
             (&|m| m.reader.layouts.push("Peru".into()), ["foreign.toml", "`region`", "float32[N,4]", "[1,3]"]),
             (&|m| m.reader.file = "yolo-nms.onnx".into(), ["`images`", "uint8[N,H,W,1]", "float32", "[1,3,320,320]"]),
