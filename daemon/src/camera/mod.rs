@@ -22,7 +22,7 @@ use crate::config::{CameraClock, CameraConfig, LprStream, Transport};
 use crate::media::{DecoderWorker, FragmentSinks, FrameSlot, StreamKind};
 use credentials::Credentials;
 use status::Board;
-use stream::StreamWorker;
+use stream::{Output, StreamWorker};
 
 /// One camera as its pipeline needs it. A change of any of it is a new pipeline.
 pub struct CameraSettings {
@@ -72,7 +72,7 @@ impl CameraSettings {
 pub struct CameraOutputs {
     pub main: FragmentSinks,
     pub sub: FragmentSinks,
-    /// Decoded frames of the stream that `lpr` names.
+    /// Decoded frames of the stream that `lpr` names; for the sub stream also the pictures of the main stream.
     pub frames: Option<Arc<FrameSlot>>,
     pub status: watch::Sender<CameraStatus>,
 }
@@ -95,6 +95,9 @@ pub fn run(settings: CameraSettings, outputs: CameraOutputs, tasks: &Tasks) {
     ];
     for (kind, url, sinks, not_before) in streams {
         let slot = frames.clone().filter(|_| lpr_stream == Some(kind));
+        let ring = (kind == StreamKind::Main && lpr_stream == Some(StreamKind::Sub))
+            .then(|| frames.as_ref().map(|slot| slot.main().clone()))
+            .flatten();
         let Some(url) = url.filter(|_| slot.is_some() || !sinks.is_empty()) else { continue };
         let decoder = slot.map(|slot| {
             let (worker, mut run) = DecoderWorker::new(settings.id.clone(), slot);
@@ -106,8 +109,7 @@ pub fn run(settings: CameraSettings, outputs: CameraOutputs, tasks: &Tasks) {
             settings.clone(),
             kind,
             url,
-            sinks,
-            decoder,
+            Output { sinks, decoder, ring },
             board.clone(),
             credentials.clone(),
             not_before,

@@ -13,8 +13,8 @@ use crate::base::tasks::CancellationToken;
 use crate::base::time::UtcMicros;
 use crate::config::CameraClock;
 use crate::media::{
-    self, DecoderWorker, Fragment, FragmentSinks, Input, MediaError, OpenOptions, Picture, PipeCounts, PipeOutput,
-    StreamKind, StreamPipe, Track,
+    self, DecoderWorker, Fragment, FragmentSinks, Input, MediaError, OpenOptions, Picture, PictureRing, PipeCounts,
+    PipeOutput, StreamKind, StreamPipe, Track,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,9 +43,12 @@ pub struct StreamWorker {
     failure: Option<MediaError>,
 }
 
-struct Output {
-    sinks: FragmentSinks,
-    decoder: Option<DecoderWorker>,
+/// Who takes what a stream becomes.
+pub struct Output {
+    pub sinks: FragmentSinks,
+    pub decoder: Option<DecoderWorker>,
+    /// Keeps the newest pictures for whoever watches the camera's other stream.
+    pub ring: Option<Arc<PictureRing>>,
 }
 
 impl PipeOutput for Output {
@@ -56,6 +59,9 @@ impl PipeOutput for Output {
     }
 
     fn picture(&mut self, picture: Picture) {
+        if let Some(ring) = &self.ring {
+            ring.push(picture.clone());
+        }
         if let Some(decoder) = &mut self.decoder {
             decoder.offer(picture);
         }
@@ -72,8 +78,7 @@ impl StreamWorker {
         settings: Arc<CameraSettings>,
         kind: StreamKind,
         url: String,
-        sinks: FragmentSinks,
-        decoder: Option<DecoderWorker>,
+        output: Output,
         board: Arc<Board>,
         credentials: Arc<Credentials>,
         not_before: Option<UtcMicros>,
@@ -89,7 +94,7 @@ impl StreamWorker {
             board,
             credentials,
             runtime,
-            output: Output { sinks, decoder },
+            output,
             attempt: 0,
             failure: None,
         }

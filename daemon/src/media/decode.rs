@@ -1,21 +1,17 @@
 //! Decodes what the plate reader asks for, hardware first, on a thread of its own so that recording never waits.
-#![allow(unsafe_code)]
 
-use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, c_int};
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ffmpeg_next::ffi;
 
-use super::av::{self, AvFrame, CodecContext};
-use super::codec::{VideoCodec, VideoConfig};
+use super::codec::VideoConfig;
+use super::decoder::StreamDecoder;
 use super::error::MediaError;
 use super::frame::DecodedFrame;
 use super::slot::{FrameSlot, Wanted};
+use super::wake::Wake;
 use crate::base::ids::CameraId;
 use crate::base::tasks::CancellationToken;
 use crate::base::time::UtcMicros;
@@ -42,8 +38,8 @@ const QUEUE: usize = 60;
 /// Pictures of the current group kept for the moment when all frames are wanted.
 const BACKLOG: usize = 300;
 const BACKLOG_BYTES: usize = 8 << 20;
-/// A hardware decoder that fails this often in a row is given up for software.
-const HARDWARE_FAILURES: u32 = 5;
+/// After a surprise everything is decoded for this long: time for whoever watches to see the motion.
+const AWAKE_US: i64 = 1_000_000;
 
 /// The sending side, held by the camera's stream.
 pub struct DecoderWorker {
@@ -70,10 +66,13 @@ impl DecoderWorker {
                 camera: camera.clone(),
                 slot: slot.clone(),
                 choice: choice.clone(),
-                decoder: None,
+                decoder: StreamDecoder::default(),
                 backlog: Vec::new(),
                 backlog_bytes: 0,
+                too_long: false,
                 caught_up: false,
+                wake: Wake::default(),
+                awake_until_us: 0,
             }
             .run(&receiver, &token);
             Ok(())
@@ -108,12 +107,16 @@ struct Loop {
     camera: CameraId,
     slot: Arc<FrameSlot>,
     choice: Arc<Mutex<Option<DecoderChoice>>>,
-    decoder: Option<Decoder>,
+    decoder: StreamDecoder,
     /// The current group from its key frame on.
     backlog: Vec<Picture>,
     backlog_bytes: usize,
+    /// The group outgrew the backlog: it cannot be caught up with.
+    too_long: bool,
     /// The decoder has seen the whole backlog.
     caught_up: bool,
+    wake: Wake,
+    awake_until_us: i64,
 }
 
 impl Loop {
@@ -136,28 +139,30 @@ impl Loop {
     fn forget_group(&mut self) {
         self.backlog.clear();
         self.backlog_bytes = 0;
+        self.too_long = false;
         self.caught_up = false;
     }
 
     fn take(&mut self, picture: Picture) -> Result<(), MediaError> {
         if picture.key {
             self.forget_group();
-        } else if self.backlog.is_empty() {
+        } else if self.backlog.is_empty() && !self.too_long {
             return Ok(());
         }
-        let wanted = self.slot.wanted();
+        let surprised = self.surprises(&picture);
+        let wanted = match self.slot.wanted() {
+            Wanted::KeyFrames if picture.time.0 < self.awake_until_us => Wanted::All,
+            wanted => wanted,
+        };
         self.backlog_bytes += picture.data.len();
-        self.backlog.push(picture);
-        if self.backlog.len() > BACKLOG || self.backlog_bytes > BACKLOG_BYTES {
-            // A group this long cannot be caught up with; one that is being decoded needs no backlog.
-            let newest = self.backlog.pop();
-            self.backlog.truncate(1);
-            self.backlog_bytes = self.backlog.iter().map(|picture| picture.data.len()).sum();
-            return match newest.filter(|_| self.caught_up && wanted == Wanted::All) {
-                Some(picture) => self.decode(&picture, false),
-                None => Ok(()),
-            };
+        if self.too_long || self.backlog.len() >= BACKLOG || self.backlog_bytes > BACKLOG_BYTES {
+            // Decoding goes on where it is under way; where it is not, the next key frame is waited for.
+            self.too_long = true;
+            self.backlog.clear();
+            self.caught_up &= wanted == Wanted::All;
+            return if self.caught_up { self.decode(&picture, false, true) } else { Ok(()) };
         }
+        self.backlog.push(picture);
         match wanted {
             Wanted::Nothing => {
                 self.caught_up = false;
@@ -167,287 +172,127 @@ impl Loop {
                 self.caught_up = false;
                 let only = self.backlog.len() == 1;
                 let key = if only { self.backlog.first().cloned() } else { None };
-                key.map_or(Ok(()), |picture| self.decode(&picture, true))
+                key.map_or(Ok(()), |picture| self.decode(&picture, true, true))
             }
             Wanted::All => {
-                let from = if self.caught_up { self.backlog.len() - 1 } else { 0 };
+                let newest = self.backlog.len() - 1;
+                let from = if self.caught_up { newest } else { 0 };
+                // What came before a surprise is as still as the frames that nobody wanted.
+                let shown = if surprised { newest.saturating_sub(1).max(from) } else { from };
                 self.caught_up = true;
                 let pictures: Vec<Picture> = self.backlog[from..].to_vec();
-                pictures.iter().try_for_each(|picture| self.decode(picture, false))
+                let mut numbered = pictures.iter().zip(from..);
+                numbered.try_for_each(|(picture, number)| self.decode(picture, false, number >= shown))
             }
         }
     }
 
-    fn decode(&mut self, picture: &Picture, alone: bool) -> Result<(), MediaError> {
-        if self.decoder.as_ref().is_none_or(|decoder| decoder.config != picture.config) {
-            self.decoder = None;
-            self.use_decoder(Decoder::open(&picture.config, true)?);
+    /// Whether this picture says that something began to move while only key frames are decoded.
+    fn surprises(&mut self, picture: &Picture) -> bool {
+        if picture.key || self.slot.wanted() != Wanted::KeyFrames {
+            return false;
         }
-        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        let time_us = picture.time.0;
+        // A clock that went back must not keep the decoder awake for long.
+        self.awake_until_us = self.awake_until_us.min(time_us.saturating_add(AWAKE_US));
+        let surprised = self.wake.surprises(picture.data.len());
+        if surprised {
+            if time_us >= self.awake_until_us {
+                metrics::counter!("gtv_decoder_wakes_total", "camera" => self.camera.to_string()).increment(1);
+            }
+            self.awake_until_us = time_us.saturating_add(AWAKE_US);
+        }
+        surprised
+    }
+
+    fn decode(&mut self, picture: &Picture, alone: bool, shown: bool) -> Result<(), MediaError> {
         let received = Instant::now();
-        let sent = decoder.decode(picture, alone, &mut |time, key, frame| {
-            let frame = DecodedFrame::new(self.camera.clone(), time, received, key, frame);
-            metrics::counter!("gtv_decoded_frames_total", "camera" => self.camera.to_string()).increment(1);
-            self.slot.put(frame);
-        })?;
-        if sent {
-            if let Some(choice) = decoder.downgraded() {
-                *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Some(choice);
+        let (camera, slot) = (&self.camera, &self.slot);
+        let result = self.decoder.decode(picture, alone, &mut |time, key, frame| {
+            metrics::counter!("gtv_decoded_frames_total", "camera" => camera.to_string()).increment(1);
+            if shown {
+                slot.put(DecodedFrame::new(camera.clone(), time, received, key, frame));
             }
-            return Ok(());
+        });
+        if let Some(choice) = self.decoder.take_choice() {
+            tracing::info!(camera = %self.camera, decoder = choice.name, reason = choice.reason, "decoder chosen");
+            *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Some(choice);
         }
-        if decoder.hardware && decoder.failures >= HARDWARE_FAILURES {
-            let reason = format!("{} failed on this stream", decoder.choice.name);
-            let mut software = Decoder::open(&picture.config, false)?;
-            software.choice.reason = reason;
-            self.use_decoder(software);
-        }
-        Ok(())
-    }
-
-    fn use_decoder(&mut self, decoder: Decoder) {
-        let DecoderChoice { name, reason } = &decoder.choice;
-        tracing::info!(camera = %self.camera, decoder = name, reason, "decoder chosen");
-        *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Some(decoder.choice.clone());
-        self.decoder = Some(decoder);
+        result
     }
 }
 
-/// An open decoder for one configuration.
-struct Decoder {
-    context: CodecContext,
-    config: Arc<VideoConfig>,
-    choice: DecoderChoice,
-    hardware: bool,
-    failures: u32,
-    /// Times of key pictures inside the decoder.
-    keys: BTreeSet<i64>,
-    /// The pixel format of hardware surfaces that was asked for; boxed because FFmpeg holds its address.
-    wanted_format: Option<Box<c_int>>,
-    software_frames: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{RgbImage, jpeg};
 
-impl Decoder {
-    fn open(config: &Arc<VideoConfig>, hardware: bool) -> Result<Self, MediaError> {
-        av::init();
-        let mut tried = Vec::new();
-        if hardware && config.codec != VideoCodec::Mjpeg {
-            for candidate in candidates(config.codec) {
-                match Self::open_one(config, candidate.decoder, candidate.device) {
-                    Ok(mut decoder) => {
-                        decoder.choice = DecoderChoice { name: candidate.name.to_owned(), reason: tried.join("; ") };
-                        decoder.hardware = true;
-                        return Ok(decoder);
-                    }
-                    Err(reason) => tried.push(format!("{}: {reason}", candidate.name)),
-                }
-            }
-        }
-        let mut decoder = Self::open_one(config, None, None)
-            .map_err(|cause| MediaError::Decode { what: format!("{} video", config.codec), cause })?;
-        decoder.choice = DecoderChoice { name: "software".to_owned(), reason: tried.join("; ") };
-        Ok(decoder)
+    /// JPEG pictures stand for any codec: each can be decoded, and noise makes one large.
+    fn picture(number: i64, key: bool, noise: bool) -> Picture {
+        let value = |i: usize| if noise { (i.wrapping_mul(2_654_435_761) >> 7) as u8 } else { 90 };
+        let image = RgbImage { width: 64, height: 64, data: (0..64 * 64 * 3).map(value).collect() };
+        let data = jpeg::encode(&image, 85).unwrap();
+        let config = Arc::new(VideoConfig::from_jpeg(&data).unwrap());
+        Picture { data, key, time: UtcMicros(number * 100_000), config }
     }
 
-    fn open_one(config: &Arc<VideoConfig>, name: Option<&CStr>, device: Option<Device>) -> Result<Self, String> {
-        let id = match config.codec {
-            VideoCodec::H264 => ffi::AVCodecID::AV_CODEC_ID_H264,
-            VideoCodec::H265 => ffi::AVCodecID::AV_CODEC_ID_HEVC,
-            VideoCodec::Mjpeg => ffi::AVCodecID::AV_CODEC_ID_MJPEG,
-        };
-        // SAFETY: looks up static tables; null is checked.
-        let codec = unsafe {
-            name.map_or_else(|| ffi::avcodec_find_decoder(id), |name| ffi::avcodec_find_decoder_by_name(name.as_ptr()))
-        };
-        if codec.is_null() {
-            return Err("not in this FFmpeg".to_owned());
-        }
-        let mut context = CodecContext::new(codec).map_err(|error| error.to_string())?;
-        context.set_extradata(&config.record).map_err(|error| error.to_string())?;
-        let fields = context.fields();
-        fields.width = config.width as c_int;
-        fields.height = config.height as c_int;
-        fields.pkt_timebase = ffi::AVRational { num: 1, den: 1_000_000 };
-        // Threads by slice add no delay; a second one pays only above full HD.
-        fields.thread_type = ffi::FF_THREAD_SLICE;
-        fields.thread_count = if config.width * config.height > 1920 * 1088 { 2 } else { 1 };
-        if config.reorder == Some(0) {
-            fields.flags |= ffi::AV_CODEC_FLAG_LOW_DELAY as c_int;
-        }
-        let mut wanted_format = None;
-        if let Some(device) = device {
-            let (format, reference) = device.acquire(codec)?;
-            let format = Box::new(format);
-            fields.opaque = (&raw const *format).cast_mut().cast();
-            fields.get_format = Some(choose_format);
-            fields.hw_device_ctx = reference;
-            wanted_format = Some(format);
-        }
-        context.open(codec).map_err(|error| match error {
-            MediaError::Library { cause, .. } => cause,
-            other => other.to_string(),
-        })?;
-        Ok(Self {
-            context,
-            config: config.clone(),
-            choice: DecoderChoice { name: String::new(), reason: String::new() },
-            hardware: false,
-            failures: 0,
-            keys: BTreeSet::new(),
-            wanted_format,
-            software_frames: false,
-        })
-    }
-
-    /// `alone`: nothing follows this key picture, its frame must come out now. False: the decoder refused it.
-    fn decode(
-        &mut self,
-        picture: &Picture,
-        alone: bool,
-        give: &mut impl FnMut(UtcMicros, bool, AvFrame),
-    ) -> Result<bool, MediaError> {
-        if picture.key {
-            // Frames of groups that were left behind never come out.
-            self.keys.retain(|&time| time > picture.time.0 - 10_000_000);
-            self.keys.insert(picture.time.0);
-            if alone {
-                self.context.flush();
-            }
-        }
-        let mut sent = self.context.send_data(Some((&picture.data, picture.time.0))) >= 0;
-        if alone && sent {
-            sent = self.context.send_data(None) >= 0;
-        }
-        let mut given = false;
-        while let Some(frame) = self.context.receive_frame()? {
-            let time = frame.fields().best_effort_timestamp;
-            let time = if time == ffi::AV_NOPTS_VALUE { picture.time.0 } else { time };
-            let hardware_surface = self.wanted_format.as_ref().is_some_and(|format| **format == frame.fields().format);
-            self.software_frames |= self.wanted_format.is_some() && !hardware_surface;
-            given = true;
-            give(UtcMicros(time), self.keys.remove(&time), frame);
-        }
-        if alone {
-            self.context.flush();
-            sent &= given;
-        }
-        self.failures = if sent { 0 } else { self.failures + 1 };
-        Ok(sent)
-    }
-
-    /// The hardware was asked for, but FFmpeg fell back for this stream (a profile that the chip does not know).
-    fn downgraded(&mut self) -> Option<DecoderChoice> {
-        if !self.hardware || !self.software_frames {
-            return None;
-        }
-        self.hardware = false;
-        let reason = format!("{} does not take this stream's profile", self.choice.name);
-        self.choice = DecoderChoice { name: "software".to_owned(), reason };
-        Some(self.choice.clone())
-    }
-}
-
-struct Candidate {
-    name: &'static str,
-    /// `None`: FFmpeg's own decoder with `device` behind it.
-    decoder: Option<&'static CStr>,
-    device: Option<Device>,
-}
-
-/// In order of preference: NVIDIA cards, Jetson, other chips with a V4L2 decoder, Intel and AMD graphics.
-fn candidates(codec: VideoCodec) -> Vec<Candidate> {
-    let h264 = codec == VideoCodec::H264;
-    vec![
-        Candidate { name: "cuda", decoder: None, device: Some(Device::Cuda) },
-        Candidate { name: "nvmpi", decoder: Some(if h264 { c"h264_nvmpi" } else { c"hevc_nvmpi" }), device: None },
-        Candidate {
-            name: "v4l2m2m",
-            decoder: Some(if h264 { c"h264_v4l2m2m" } else { c"hevc_v4l2m2m" }),
-            device: None,
-        },
-        Candidate { name: "vaapi", decoder: None, device: Some(Device::Vaapi) },
-    ]
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Device {
-    Cuda,
-    Vaapi,
-}
-
-/// A device context that lives as long as the process: opening CUDA takes 100 MB and most of a second each time.
-struct DeviceRef(*mut ffi::AVBufferRef);
-
-// SAFETY: FFmpeg's buffers have atomic reference counts, and device contexts may be shared by threads.
-unsafe impl Send for DeviceRef {}
-// SAFETY: as above; through `&` only new references are taken.
-unsafe impl Sync for DeviceRef {}
-
-impl Device {
-    /// The surface format and a new reference to the device, for the context that will own it.
-    fn acquire(self, codec: *const ffi::AVCodec) -> Result<(c_int, *mut ffi::AVBufferRef), String> {
-        static CUDA: OnceLock<Result<DeviceRef, String>> = OnceLock::new();
-        static VAAPI: OnceLock<Result<DeviceRef, String>> = OnceLock::new();
-        let (kind, device) = match self {
-            Self::Cuda => (ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA, &CUDA),
-            Self::Vaapi => (ffi::AVHWDeviceType::AV_HWDEVICE_TYPE_VAAPI, &VAAPI),
-        };
-        let format = surface_format(codec, kind).ok_or("this FFmpeg's decoder cannot use it")?;
-        let device = device.get_or_init(|| self.open(kind)).as_ref().map_err(Clone::clone)?;
-        // SAFETY: the device lives for ever; null is checked.
-        let reference = unsafe { ffi::av_buffer_ref(device.0) };
-        if reference.is_null() { Err("out of memory".to_owned()) } else { Ok((format, reference)) }
-    }
-
-    fn open(self, kind: ffi::AVHWDeviceType) -> Result<DeviceRef, String> {
-        let node = match self {
-            Self::Cuda => None,
-            Self::Vaapi => {
-                let node = Path::new("/dev/dri/renderD128");
-                if !node.exists() {
-                    return Err(format!("no {}", node.display()));
-                }
-                CString::new(node.as_os_str().as_encoded_bytes()).ok()
-            }
-        };
-        let node = node.as_ref().map_or(std::ptr::null(), |node| node.as_ptr());
-        let mut device = std::ptr::null_mut();
-        // SAFETY: the node is null or zero-terminated; the result is checked.
-        let code = unsafe { ffi::av_hwdevice_ctx_create(&raw mut device, kind, node, std::ptr::null_mut(), 0) };
-        if code < 0 { Err(format!("no device ({})", av::text(code))) } else { Ok(DeviceRef(device)) }
-    }
-}
-
-fn surface_format(codec: *const ffi::AVCodec, kind: ffi::AVHWDeviceType) -> Option<c_int> {
-    for index in 0.. {
-        // SAFETY: the codec is from a static table; null ends the list.
-        let config = unsafe { ffi::avcodec_get_hw_config(codec, index).as_ref() }?;
-        let by_device = ffi::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as c_int;
-        if config.methods & by_device != 0 && config.device_type == kind {
-            return Some(config.pix_fmt as c_int);
+    fn watching(slot: &Arc<FrameSlot>) -> Loop {
+        Loop {
+            camera: "gate".parse().unwrap(),
+            slot: slot.clone(),
+            choice: Arc::default(),
+            decoder: StreamDecoder::default(),
+            backlog: Vec::new(),
+            backlog_bytes: 0,
+            too_long: false,
+            caught_up: false,
+            wake: Wake::default(),
+            awake_until_us: 0,
         }
     }
-    None
-}
 
-/// Takes the hardware surface where it is offered, else the first software format: the list ends with those.
-unsafe extern "C" fn choose_format(
-    context: *mut ffi::AVCodecContext,
-    formats: *const ffi::AVPixelFormat,
-) -> ffi::AVPixelFormat {
-    // SAFETY: `opaque` is the boxed format of the decoder that owns the context.
-    let wanted = unsafe { *(*context).opaque.cast::<c_int>() };
-    let mut last = ffi::AVPixelFormat::AV_PIX_FMT_NONE;
-    for index in 0.. {
-        // SAFETY: the list ends with `AV_PIX_FMT_NONE`.
-        let format = unsafe { *formats.add(index) };
-        if format == ffi::AVPixelFormat::AV_PIX_FMT_NONE {
-            break;
-        }
-        if format as c_int == wanted {
-            return format;
-        }
-        last = format;
+    /// Numbers of the pictures that came out.
+    fn seen(decoding: &mut Loop, pictures: impl IntoIterator<Item = Picture>) -> Vec<i64> {
+        let slot = decoding.slot.clone();
+        let taken = pictures.into_iter().filter_map(|picture| {
+            decoding.take(picture).unwrap();
+            slot.take().map(|frame| frame.time.0 / 100_000)
+        });
+        taken.collect()
     }
-    last
+
+    #[test]
+    fn a_large_frame_of_a_quiet_scene_is_decoded_with_what_follows() {
+        let slot = Arc::new(FrameSlot::new(Wanted::KeyFrames));
+        let mut decoding = watching(&slot);
+        let pictures = (0..80).map(|i| picture(i, i % 50 == 0, i == 30));
+        let wanted: Vec<i64> = [0].into_iter().chain(30..40).chain([50]).collect();
+        assert_eq!(seen(&mut decoding, pictures), wanted, "key frames, and a second from the surprise on");
+    }
+
+    #[test]
+    fn a_group_that_is_too_long_is_decoded_on_but_not_caught_up_with() {
+        let slot = Arc::new(FrameSlot::new(Wanted::All));
+        let mut decoding = watching(&slot);
+        let most = BACKLOG as i64;
+        let whole = seen(&mut decoding, (0..most + 20).map(|i| picture(i, i == 0, false)));
+        assert_eq!(whole.len() as i64, most + 20, "what is being decoded goes on");
+        slot.set_wanted(Wanted::KeyFrames);
+        assert!(seen(&mut decoding, (most + 20..most + 25).map(|i| picture(i, false, false))).is_empty());
+        slot.set_wanted(Wanted::All);
+        let next = most + 25..most + 35;
+        let after = seen(&mut decoding, next.map(|i| picture(i, i == most + 30, false)));
+        assert_eq!(after, (most + 30..most + 35).collect::<Vec<_>>(), "from the next key frame on");
+        assert!(decoding.backlog.len() < 10 && decoding.backlog_bytes < 100_000);
+    }
+
+    #[test]
+    fn a_group_is_caught_up_with_when_all_frames_are_wanted() {
+        let slot = Arc::new(FrameSlot::with_wake(Wanted::Nothing, || {}));
+        let mut decoding = watching(&slot);
+        assert!(seen(&mut decoding, (0..5).map(|i| picture(i, i == 0, false))).is_empty());
+        slot.set_wanted(Wanted::All);
+        assert_eq!(seen(&mut decoding, [picture(5, false, false)]), [5], "the newest of those caught up with");
+        assert!(decoding.caught_up);
+    }
 }

@@ -1,7 +1,7 @@
 //! A decoded picture that is converted only when asked: to RGB whole, cut or scaled, or to a small luma plane.
 #![allow(unsafe_code)]
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use ffmpeg_next::ffi;
@@ -24,8 +24,9 @@ pub struct DecodedFrame {
     /// Pixels.
     pub width: u32,
     pub height: u32,
-    frame: AvFrame,
-    downloaded: OnceLock<Result<AvFrame, MediaError>>,
+    /// The decoder's own surface until somebody needs the pixels: decoders have few of them.
+    surface: Mutex<Option<AvFrame>>,
+    pixels: OnceLock<Result<AvFrame, MediaError>>,
 }
 
 /// Brightness alone, one byte a pixel, rows without padding.
@@ -39,7 +40,12 @@ pub struct LumaPlane {
 impl DecodedFrame {
     pub(super) fn new(camera: CameraId, time: UtcMicros, received: Instant, key: bool, frame: AvFrame) -> Self {
         let (width, height) = (frame.width(), frame.height());
-        Self { camera, time, received, key, width, height, frame, downloaded: OnceLock::new() }
+        let (surface, pixels) = if frame.fields().hw_frames_ctx.is_null() {
+            (None, OnceLock::from(Ok(frame)))
+        } else {
+            (Some(frame), OnceLock::new())
+        };
+        Self { camera, time, received, key, width, height, surface: Mutex::new(surface), pixels }
     }
 
     /// A frame from pixels, for still images and tests.
@@ -89,12 +95,13 @@ impl DecodedFrame {
         Ok(LumaPlane { width, height, data })
     }
 
-    /// The pixels in main memory; a hardware surface is downloaded once.
+    /// The pixels in main memory; a hardware surface is downloaded once and given back to its decoder.
     fn pixels(&self) -> Result<&AvFrame, MediaError> {
-        if self.frame.fields().hw_frames_ctx.is_null() {
-            return Ok(&self.frame);
-        }
-        self.downloaded.get_or_init(|| download(&self.frame)).as_ref().map_err(Clone::clone)
+        let pixels = self.pixels.get_or_init(|| {
+            let surface = self.surface.lock().unwrap_or_else(PoisonError::into_inner).take();
+            surface.as_ref().map_or_else(|| Err(av::out_of_memory("a frame")), download)
+        });
+        pixels.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -1,10 +1,11 @@
 //! A mailbox for the newest decoded frame of one camera: latest wins, what is replaced unseen is counted.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::frame::DecodedFrame;
+use super::ring::PictureRing;
 
 /// Which frames the reader of the slot wants decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +21,19 @@ pub struct FrameSlot {
     frame: Mutex<Option<DecodedFrame>>,
     arrived: Condvar,
     wanted: AtomicU8,
+    main: Arc<PictureRing>,
     wake: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl FrameSlot {
     pub fn new(wanted: Wanted) -> Self {
-        Self { frame: Mutex::new(None), arrived: Condvar::new(), wanted: AtomicU8::new(wanted as u8), wake: None }
+        Self {
+            frame: Mutex::new(None),
+            arrived: Condvar::new(),
+            wanted: AtomicU8::new(wanted as u8),
+            main: Arc::default(),
+            wake: None,
+        }
     }
 
     /// `wake` is called after each frame put, for a reader that waits on many slots at once. It must not block.
@@ -68,6 +76,11 @@ impl FrameSlot {
 
     pub fn set_wanted(&self, wanted: Wanted) {
         self.wanted.store(wanted as u8, Ordering::Relaxed);
+    }
+
+    /// The main stream, still encoded, of a camera whose frames here are those of its sub stream; otherwise empty.
+    pub fn main(&self) -> &Arc<PictureRing> {
+        &self.main
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<DecodedFrame>> {
