@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::models::{Models, ModelsStatus};
 use super::row::{Job, store_passage};
@@ -86,7 +85,13 @@ impl Engine {
     /// decoded until they are there. Without `lpr.enabled` nothing is ever loaded.
     pub fn start(config: &LprConfig, store: Store, tasks: &Tasks) -> Self {
         let (rows, waiting) = mpsc::channel(ROWS_WAITING);
-        let shared = Arc::new(Shared { config: config.clone(), pool: Arc::default(), stats: Stats::default(), rows });
+        let shared = Arc::new(Shared {
+            config: config.clone(),
+            pool: Arc::default(),
+            stats: Stats::default(),
+            rows,
+            told: Mutex::default(),
+        });
         let state = if config.enabled { LprState::Starting } else { LprState::Off };
         let reason = if config.enabled { "the models are being loaded" } else { "lpr.enabled is false" };
         let loaded = Loaded { state, reason: reason.to_owned(), models: None };
@@ -219,13 +224,25 @@ fn explain(models: &ModelsStatus) -> String {
 
 async fn store_rows(waiting: mpsc::Receiver<Job>, store: &Store, shared: &Arc<Shared>, token: CancellationToken) {
     let stats: &Stats = &shared.stats;
-    let all = ReceiverStream::new(waiting).for_each_concurrent(ROWS_AT_ONCE, |job| async {
+    // The senders live as long as the engine: a stop closes the queue, and what is in it is stored.
+    let jobs = stream::unfold((waiting, token.clone()), |(mut waiting, token)| async move {
+        let job = tokio::select! {
+            biased;
+            job = waiting.recv() => job,
+            () = token.cancelled() => {
+                waiting.close();
+                waiting.recv().await
+            }
+        };
+        job.map(|job| (job, (waiting, token)))
+    });
+    let all = jobs.for_each_concurrent(ROWS_AT_ONCE, |job| async {
         if let Err(error) = store_passage(store, job, stats).await {
             dropped("lpr", "store", 1);
             tracing::error!(error = %error, "a passage was lost");
         }
     });
-    // The senders live as long as the engine: a stop gives the last passages a while and ends.
+    // A store that does not answer must not hold up the stop.
     tokio::select! {
         () = all => {}
         () = async { token.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
@@ -350,7 +367,9 @@ mod tests {
             slot.put(DecodedFrame::from_rgb(camera.clone(), time, true, &image).unwrap());
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
+        let began = Instant::now();
         engine.stop().await;
+        assert!(began.elapsed() < DRAIN, "a stop does not wait for nothing");
         assert_eq!(store.detections_count().await.unwrap(), 1);
         assert_eq!(slot.wanted(), Wanted::Nothing);
     }

@@ -5,6 +5,7 @@ mod clutter;
 mod contract;
 mod decode;
 mod detect;
+mod direction;
 mod engine;
 mod engine_cache;
 mod error;

@@ -149,7 +149,7 @@ fn row(
         frame_height: best.evidence.height,
         direction: finished.direction.map(|d| d.as_str().to_owned()),
         reads: finished.reads,
-        single: finished.reads <= 1,
+        single: finished.agreeing < 2,
         crop,
         frame,
         clip: None,

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub enum Stage {
     /// Motion on the small luma plane.
     Gate,
+    /// Decoding the main stream's picture where the sub stream is watched.
+    Main,
     /// Scaling the picture into the detector's input.
     Scale,
     /// The detector on a whole picture.
@@ -31,8 +33,9 @@ pub enum Stage {
     FrameToRow,
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage::Gate,
+    Stage::Main,
     Stage::Scale,
     Stage::Detect,
     Stage::Window,
@@ -49,6 +52,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Main => "main",
             Self::Scale => "scale",
             Self::Detect => "detect",
             Self::Window => "window",

@@ -1,5 +1,6 @@
 //! Pure. Which plate of this frame is which plate of the last: constant-velocity prediction and greedy assignment.
 
+use super::direction::Path;
 use super::geometry::{Quad, Rect, distance};
 
 /// A plate found in one frame, in pixels of the frame.
@@ -25,6 +26,7 @@ pub struct Track {
     pub last_us: i64,
     /// Frames in which it was found.
     pub hits: u32,
+    pub path: Path,
     /// Pixels a second, smoothed.
     velocity: [f32; 2],
 }
@@ -43,6 +45,11 @@ impl Track {
         let sure = self.hits > 1 && moved <= 1.5 * self.last.quad.width();
         let ([from_x, from_y], [x, y]) = (self.last.quad.center(), self.predicted_center(time_us));
         Expected { bounds: self.last.quad.translate(x - from_x, y - from_y).bounds(), sure }
+    }
+
+    /// Pixels a second.
+    pub fn velocity(&self) -> [f32; 2] {
+        self.velocity
     }
 
     pub fn speed(&self) -> f32 {
@@ -75,6 +82,7 @@ impl Track {
         self.last = observation;
         self.last_us = time_us;
         self.hits += 1;
+        self.path.add(time_us, &observation.quad);
     }
 
     /// How badly an observation fits, lower is better; `None` when it cannot be the same plate.
@@ -147,6 +155,8 @@ impl Tracker {
                 self.issued += 1;
                 let id = TrackId(self.issued);
                 *slot = Some(id);
+                let mut path = Path::default();
+                path.add(time_us, &observation.quad);
                 self.tracks.push(Track {
                     id,
                     first: *observation,
@@ -154,6 +164,7 @@ impl Tracker {
                     last: *observation,
                     last_us: time_us,
                     hits: 1,
+                    path,
                     velocity: [0.0; 2],
                 });
             }
@@ -176,46 +187,6 @@ impl Tracker {
         let (ended, kept) = std::mem::take(&mut self.tracks).into_iter().partition(over);
         self.tracks = kept;
         ended
-    }
-}
-
-/// Which way a vehicle went, seen from the camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Approaching,
-    Leaving,
-    LeftToRight,
-    RightToLeft,
-}
-
-impl Direction {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Approaching => "approaching",
-            Self::Leaving => "leaving",
-            Self::LeftToRight => "left_to_right",
-            Self::RightToLeft => "right_to_left",
-        }
-    }
-
-    /// From the first and the last sight of a plate; `None` when it hardly moved. A plate that comes nearer grows and, with a camera above the
-    /// road, moves down; sideways counts when it outweighs both.
-    pub fn between(first: &Quad, last: &Quad) -> Option<Self> {
-        let (a, b) = (first.center(), last.center());
-        let width = f32::midpoint(first.width(), last.width()).max(1.0);
-        let (dx, dy) = ((b[0] - a[0]) / width, (b[1] - a[1]) / width);
-        let growth = (last.width().max(1.0) / first.width().max(1.0)).ln();
-        let depth = dy + 3.0 * growth;
-        if dx.abs().max(depth.abs()) < 0.5 {
-            return None;
-        }
-        Some(if dx.abs() > 1.5 * depth.abs() {
-            if dx > 0.0 { Self::LeftToRight } else { Self::RightToLeft }
-        } else if depth > 0.0 {
-            Self::Approaching
-        } else {
-            Self::Leaving
-        })
     }
 }
 
@@ -288,16 +259,5 @@ mod tests {
         let many: Vec<_> = (0..TRACKS_MAX + 5).map(|i| at(i as f32 * 1000.0, 0.0, 50.0)).collect();
         let mut tracker = Tracker::default();
         assert_eq!(tracker.update(0, &many).iter().filter(|a| a.is_none()).count(), 5);
-    }
-
-    #[test]
-    fn directions() {
-        let q = |x, y, w| at(x, y, w).quad;
-        let go = |a, b| Direction::between(&a, &b).map(Direction::as_str);
-        assert_eq!(go(q(100.0, 100.0, 60.0), q(120.0, 400.0, 120.0)), Some("approaching"));
-        assert_eq!(go(q(120.0, 400.0, 120.0), q(100.0, 100.0, 60.0)), Some("leaving"));
-        assert_eq!(go(q(0.0, 100.0, 60.0), q(600.0, 110.0, 62.0)), Some("left_to_right"));
-        assert_eq!(go(q(600.0, 100.0, 60.0), q(0.0, 110.0, 62.0)), Some("right_to_left"));
-        assert_eq!(go(q(600.0, 100.0, 60.0), q(605.0, 101.0, 60.0)), None);
     }
 }

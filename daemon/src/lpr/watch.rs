@@ -1,6 +1,7 @@
 //! One camera under watch: newest frame -> gate -> detector and reader in turn with the other cameras -> passages.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -10,7 +11,7 @@ use super::error::LprError;
 use super::gate::{self, Gate, Verdict};
 use super::looks::Looks;
 use super::models::Pool;
-use super::passage::{Outcome, Passages, Settings};
+use super::passage::{Outcome, Passages, Settings, Told};
 use super::row::Job;
 use super::stats::{Stage, Stats};
 use super::track::Observation;
@@ -19,7 +20,7 @@ use crate::base::ids::CameraId;
 use crate::base::metrics::dropped;
 use crate::base::tasks::{CancellationToken, TaskResult};
 use crate::config::LprConfig;
-use crate::media::{DecodedFrame, FrameSlot, Wanted};
+use crate::media::{DecodedFrame, FrameSlot, RingReader, Wanted};
 
 /// How long to wait for a frame before looking at the clock: passages end even when a camera falls silent.
 const IDLE: Duration = Duration::from_millis(200);
@@ -27,12 +28,19 @@ const IDLE: Duration = Duration::from_millis(200);
 /// Plates read in one frame at most; the rest has its turn in the next.
 const READS_MAX: usize = 8;
 
+/// A main stream that is further behind the sub stream than this is gone for now: half of what the gate holds.
+const MAIN_BEHIND_US: u64 = 1_000_000;
+/// A main stream that cannot be decoded is tried again after this long.
+const MAIN_REST: Duration = Duration::from_secs(30);
+
 /// What all cameras of an engine share.
 pub struct Shared {
     pub config: LprConfig,
     pub pool: Arc<Pool>,
     pub stats: Stats,
     pub rows: mpsc::Sender<Job>,
+    /// The vehicles told last by cameras whose watch ended: it may begin anew.
+    pub told: Mutex<BTreeMap<CameraId, Told>>,
 }
 
 /// The zones in force of one camera, changed while it is watched.
@@ -41,6 +49,8 @@ pub type ZonesInForce = Mutex<Arc<Zones>>;
 pub struct Watch {
     camera: CameraId,
     slot: Arc<FrameSlot>,
+    main: RingReader,
+    main_rests_until: Option<Instant>,
     shared: Arc<Shared>,
     /// As they were set last, and as the gate knows them.
     set_zones: Arc<ZonesInForce>,
@@ -51,14 +61,19 @@ pub struct Watch {
     passages: Passages<Arc<DecodedFrame>>,
     /// Time of the last frame, and when it was here.
     last: Option<(i64, Instant)>,
+    /// Time and size of the frame looked at last.
+    looked: Option<(i64, (f32, f32))>,
 }
 
 impl Watch {
     pub fn new(camera: CameraId, slot: Arc<FrameSlot>, zones: Arc<ZonesInForce>, shared: Arc<Shared>) -> Self {
         let passages = Passages::new(Settings::new(shared.config.min_confidence));
+        let main = RingReader::new(camera.clone(), Arc::clone(slot.main()));
         Self {
             camera,
             slot,
+            main,
+            main_rests_until: None,
             shared,
             set_zones: zones,
             zones: Arc::default(),
@@ -67,6 +82,7 @@ impl Watch {
             looks: Looks::default(),
             passages,
             last: None,
+            looked: None,
         }
     }
 
@@ -83,6 +99,7 @@ impl Watch {
         // What was seen so far is kept, also where a model failed.
         let outcomes = self.passages.flush();
         self.tell(outcomes, Instant::now());
+        lock(&self.shared.told).insert(self.camera.clone(), self.passages.told().clone());
         Ok(result?)
     }
 
@@ -92,7 +109,12 @@ impl Watch {
             self.count("rate");
             return Ok(());
         }
-        self.last = Some((time_us, began));
+        if self.last.replace((time_us, began)).is_none()
+            && let Some(told) = lock(&self.shared.told).remove(&self.camera)
+        {
+            // Only now: an earlier watch of this camera may have ended a moment after this one began.
+            self.passages.recall(told);
+        }
         self.adopt_zones();
         let verdict = self.judge(&frame, time_us);
         if verdict == Verdict::Quiet {
@@ -103,7 +125,20 @@ impl Watch {
             self.count("quiet");
             return Ok(());
         }
-        let deadline = frame.received.max(began) + *self.shared.config.deadline;
+        let received = frame.received;
+        let deadline = received + *self.shared.config.deadline;
+        let Some(frame) = self.pixels(&frame) else {
+            dropped("lpr", "main_behind", 1);
+            self.count("main_behind");
+            let outcomes = self.passages.finish(time_us);
+            self.tell(outcomes, received);
+            return Ok(());
+        };
+        let time_us = frame.time.0;
+        if self.looked.is_some_and(|(looked_us, _)| looked_us == time_us) {
+            self.count("repeated");
+            return Ok(());
+        }
         let Some(mut models) = self.shared.pool.borrow(deadline) else {
             dropped("lpr", "deadline", 1);
             self.count("deadline");
@@ -113,6 +148,11 @@ impl Watch {
         let shared = Arc::clone(&self.shared);
         let stats = &shared.stats;
         let size = (frame.width as f32, frame.height as f32);
+        if self.looked.replace((time_us, size)).is_some_and(|(_, before)| before != size) {
+            // Places in pixels mean something else now: the stream changed, or the main stream came or went.
+            let outcomes = self.passages.flush();
+            self.tell(outcomes, received);
+        }
         self.clutter.look_within(&self.zones, size);
         let expected = self.passages.expected(time_us);
         let look = self.looks.next(time_us, &expected);
@@ -145,14 +185,29 @@ impl Watch {
         stats.record(Stage::Track, tracking.elapsed());
         // The wait for a turn is the load of the box, not the cost of the frame.
         stats.record(Stage::Frame, began.elapsed().saturating_sub(waited));
-        stats.record(Stage::Latency, frame.received.elapsed());
-        self.tell(outcomes, frame.received);
+        stats.record(Stage::Latency, received.elapsed());
+        self.tell(outcomes, received);
         self.count(if verdict == Verdict::Patrol { "patrol" } else { "look" });
         Ok(())
     }
 
+    /// The frame to look at: where the sub stream is watched and the main stream is there, the main stream's frame
+    /// nearest in time, because it has nine times the pixels; otherwise the frame itself. `None`: not decoded yet.
+    fn pixels(&mut self, frame: &Arc<DecodedFrame>) -> Option<Arc<DecodedFrame>> {
+        let gone = |newest_us: i64| frame.time.0.abs_diff(newest_us) > MAIN_BEHIND_US;
+        let rests = self.main_rests_until.is_some_and(|until| Instant::now() < until);
+        if rests || self.main.newest().is_none_or(|newest| gone(newest.0)) {
+            return Some(Arc::clone(frame));
+        }
+        self.shared.stats.time(Stage::Main, || self.main.frame_at(frame.time, MAIN_BEHIND_US)).unwrap_or_else(|error| {
+            tracing::warn!(camera = %self.camera, %error, "plates are read from the sub stream for a while");
+            self.main_rests_until = Some(Instant::now() + MAIN_REST);
+            Some(Arc::clone(frame))
+        })
+    }
+
     fn adopt_zones(&mut self) {
-        let set = Arc::clone(&self.set_zones.lock().unwrap_or_else(PoisonError::into_inner));
+        let set = Arc::clone(&lock(&self.set_zones));
         if !Arc::ptr_eq(&set, &self.zones) {
             self.gate.set_mask(set.mask(gate::WIDTH, gate::HEIGHT));
             self.zones = set;
@@ -241,4 +296,8 @@ impl Watch {
         metrics::counter!("gtv_lpr_frames_total", "camera" => self.camera.to_string(), "verdict" => verdict)
             .increment(1);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
