@@ -21,7 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="+", metavar="FOLDER", help="other sets, in --data or anywhere")
     parser.add_argument("--failures", action="store_true", help="list each image that went wrong")
     parser.add_argument("--models", type=Path, default=MANIFEST, help="manifest for --accuracy")
-    parser.add_argument("--precision", choices=("fp32", "int8"), help="for --accuracy; the faster one when not given")
+    parser.add_argument("--precision", choices=("fp32", "int8"), help="for --accuracy; fp32 when not given")
 
 
 def run(args: argparse.Namespace) -> dict:

@@ -19,9 +19,9 @@ pub struct ReadArgs {
     /// The models, instead of those that the configuration names
     #[arg(long, value_name = "MANIFEST")]
     pub models: Option<PathBuf>,
-    /// Which file of a model that has two; the faster one on this machine when not given
-    #[arg(long, value_name = "PRECISION")]
-    pub precision: Option<Precision>,
+    /// Which file of a model that has two
+    #[arg(long, value_name = "PRECISION", default_value = "fp32")]
+    pub precision: Precision,
     /// Cores that work on an image, instead of `lpr.threads`
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
