@@ -23,6 +23,8 @@ use sha2::{Digest, Sha256};
 
 const DIR: &str = "GTV_STORE_KILL_DIR";
 const ROUNDS: u32 = 20;
+/// Confirmed writes that make the rounds count.
+const ENOUGH: usize = 60;
 const BOX: BoxId = BoxId(uuid::Uuid::from_u128(42));
 const TARGET: &str = "webhook/test";
 const FRAGMENT: usize = 3000;
@@ -34,7 +36,11 @@ fn nothing_that_was_confirmed_is_lost() {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let mut confirmed: BTreeSet<String> = BTreeSet::new();
-    for round in 0..ROUNDS {
+    // A loaded machine confirms little a round: then it takes more of them.
+    for round in 0..5 * ROUNDS {
+        if round >= ROUNDS && confirmed.len() > ENOUGH {
+            break;
+        }
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_writes_until_killed", "--nocapture", "--test-threads=1"])
             .env(DIR, folder.path())
@@ -56,7 +62,7 @@ fn nothing_that_was_confirmed_is_lost() {
         confirmed.extend(reader.join().unwrap());
         verify(folder.path(), &confirmed, round);
     }
-    assert!(confirmed.len() > ROUNDS as usize * 3, "only {} writes in all rounds", confirmed.len());
+    assert!(confirmed.len() > ENOUGH, "only {} writes in all rounds", confirmed.len());
 }
 
 fn verify(dir: &Path, confirmed: &BTreeSet<String>, round: u32) {
