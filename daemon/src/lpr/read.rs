@@ -334,6 +334,9 @@ mod tests {
         assert!(belief.old > 0.3 && belief.mercosul > 0.3, "Brazil counts for both formats: {belief:?}");
     }
 
+    /// A change that makes a model not fit, and what the refusal must name.
+    type Misfit<'a> = (&'a dyn Fn(&mut Manifest), [&'a str; 4]);
+
     #[test]
     fn foreign_readers_that_do_not_fit_are_refused_by_tensor() {
         let refusal = |change: &dyn Fn(&mut Manifest)| {
@@ -341,8 +344,7 @@ mod tests {
             change(&mut wrong);
             Reader::open(&wrong, &options()).err().expect("refused").to_string()
         };
-        type Case<'a> = (&'a dyn Fn(&mut Manifest), [&'a str; 4]);
-        let cases: [Case; 4] = [
+        let cases: [Misfit; 4] = [
             (&|m| m.reader.alphabet.push('-'), ["ocr-v2.onnx", "`plate`", "38", "[1,9,37]"]),
             (&|m| m.reader.layouts.push("Peru".into()), ["foreign.toml", "`region`", "float32[N,4]", "[1,3]"]),
             (&|m| m.reader.file = "yolo-nms.onnx".into(), ["`images`", "uint8[N,H,W,1]", "float32", "[1,3,320,320]"]),
