@@ -59,7 +59,8 @@ def spoil(pool: np.ndarray, aspect: float, rng: np.random.Generator) -> np.ndarr
 
 
 def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) -> np.ndarray:
-    """Corners as a detector finds them: each off by some per cent of the height, at times a loose, unturned box."""
+    """Corners as a detector finds them: each off by some per cent of the height, at times a loose, unturned box, at
+    times leaning, where a plate seen aslant has only half been put upright."""
     quad = POOL_QUAD.copy()
     center = quad.mean(axis=0)
     span = quad[2] - quad[0]
@@ -70,9 +71,12 @@ def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) 
     if rng.random() < 0.3 * difficulty:
         grow = np.array([rng.uniform(-0.03, 0.14), rng.uniform(-0.06, 0.28)], np.float32)
         quad += np.sign(quad - center) * grow * span
-        angle = np.radians(rng.normal(0, 4.0))
+        angle = np.radians(rng.normal(0, 6.0))
     else:
         angle = np.radians(rng.normal(0, 1.2) * difficulty)
+    if rng.random() < 0.3 * difficulty:
+        rise, slant = rng.normal(0, 0.16) * span[1], rng.normal(0, 0.14) * span[1] * aspect
+        quad += np.float32([[-slant, -rise], [-slant, rise], [slant, rise], [slant, -rise]])
     real = (quad - center) / span * [1, aspect]
     c, s = np.cos(angle), np.sin(angle)
     turned = real @ np.array([[c, s], [-s, c]])

@@ -16,7 +16,7 @@ NOT_A_PLATE, UNSURE = "!", "?"
 # Wider than this one-row plates are of the European kind, narrower ones of the American.
 LONG_ASPECT, SHORT_ASPECT = 0.3, 0.42
 # A middle read by eye belongs to the nearest plate found, at most this share of its width away.
-NEAR = 0.5
+NEAR = 0.2
 # Photos with plates may hold one that nobody drew: what scores high there and reads well is left out.
 DOUBTFUL_SCORE = 0.6
 
@@ -41,12 +41,17 @@ def assigned_texts(harvest: Harvest, texts: dict[str, list[tuple[np.ndarray, str
     """The text of every picture in the harvest, None where nobody has looked."""
     middles = harvest.quads.mean(axis=1)
     widths = np.ptp(harvest.quads[:, :, 0], axis=1)
-    found: list[str | None] = []
-    for file, middle, width in zip(harvest.files, middles, widths, strict=True):
-        known = texts.get(str(file).rpartition("/")[2], [])
-        near = min(known, key=lambda k: float(np.linalg.norm(k[0] - middle)), default=None)
-        close = near is not None and np.linalg.norm(near[0] - middle) <= NEAR * width
-        found.append(near[1] if close else None)
+    photos: dict[str, list[int]] = {}
+    for i, file in enumerate(harvest.files):
+        photos.setdefault(str(file).rpartition("/")[2], []).append(i)
+    found: list[str | None] = [None] * len(harvest)
+    for photo, known in texts.items():
+        for middle, text in known:
+            # One picture a text: a grille or a badge beside the plate may be as near as a fraction of its width.
+            away = {i: float(np.linalg.norm(middles[i] - middle) / widths[i]) for i in photos.get(photo, [])}
+            nearest = min(away, key=away.__getitem__, default=None)
+            if nearest is not None and away[nearest] <= NEAR:
+                found[nearest] = text
     return found
 
 
