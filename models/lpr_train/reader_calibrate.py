@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .reader_augment import augment
-from .reader_labels import ALPHABET, PAD
+from .reader_labels import ALPHABET
 from .reader_net import Reader
 from .reader_pool import Pool
 from .reader_sampler import load_pools, plain_inputs
@@ -54,23 +54,22 @@ def without_o(log: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return log, np.where(labels == o, zero, labels)
 
 
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
-    """Of the characters and the first padding, per slot: further padding is no news."""
-    log, labels = without_o(log_softmax(logits, temperature), labels)
-    told = np.take_along_axis(log, labels[..., None], -1)[..., 0]
-    counts = (labels != PAD) | (np.cumsum(labels == PAD, axis=1) == 1)
-    return float(-told[counts].mean())
-
-
-def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    candidates = np.geomspace(0.5, 2.5, 81)
-    return float(candidates[np.argmin([negative_log_likelihood(logits, labels, t) for t in candidates])])
-
-
 def readings(logits: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Confidence of each reading (the product over its slots) and whether it is right."""
     log, labels = without_o(log_softmax(logits, temperature), labels)
     return np.exp(log.max(-1).sum(-1)), (log.argmax(-1) == labels).all(-1)
+
+
+def surprise(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    """Mean log loss of taking the confidence for the probability that the reading is right."""
+    confidence, right = readings(logits, labels, temperature)
+    p = np.clip(np.where(right, confidence, 1 - confidence), 1e-6, 1)
+    return float(-np.log(p).mean())
+
+
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    candidates = np.geomspace(0.5, 2.5, 81)
+    return float(candidates[np.argmin([surprise(logits, labels, t) for t in candidates])])
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> list[tuple[float, float, int, float, float]]:
