@@ -155,7 +155,8 @@ class PlateReader:
 
     def read(self, image: np.ndarray, candidate: Candidate, brazilian: bool | None = None) -> Reading:
         """`brazilian` forces the grammar on or off; None lets the layout decide."""
-        values = self.model.run(self.outputs, {"plates": rectify(image, candidate.quad)[None]})
+        upright = rectify(image, candidate.quad, self.spec["margin_x"], self.spec["margin_y"])
+        values = self.model.run(self.outputs, {"plates": upright[None]})
         out = {output: value[0] for output, value in zip(self.outputs, values, strict=True)}
         name = self.spec["layouts"][int(out["layout"].argmax())]
         logp = np.log(np.maximum(out["slots"], 1e-9))

@@ -60,7 +60,7 @@ def test_reads_brazilian_plates(reader, manifest, layout):
         named += LAYOUTS[kinds[0].argmax()] == layout
         meant += CATEGORIES[categories[0].argmax()] == category(layout, color)
         seen += readable[0, 0] >= manifest["plate_threshold"]
-    assert right >= count - 1 and named == count and meant >= count // 3 and seen == count
+    assert right >= count - 1 and named == count and meant >= count - 3 and seen == count
 
 
 def test_tells_what_is_no_plate(reader, manifest):
