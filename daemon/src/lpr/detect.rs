@@ -111,7 +111,7 @@ impl Detector {
         let mut found = Vec::new();
         for (i, (place, seen)) in places.iter().zip(&looks).enumerate() {
             let Some(candidate) = candidates.get(i) else {
-                found.extend(nearest(seen, place));
+                found.extend(nearest(seen, place, self.spec.threshold));
                 continue;
             };
             let plate = overlapping(seen, place, second.iou);
@@ -218,10 +218,12 @@ fn overlapping(seen: &[Observation], candidate: &Rect, iou: f32) -> Option<Obser
     seen.iter().find(|o| o.quad.bounds().iou(candidate) >= iou).copied()
 }
 
-/// The one closest to where a plate was expected, up to its own width away.
-fn nearest(seen: &[Observation], expected: &Rect) -> Option<Observation> {
+/// The plate closest to where one was expected, up to its own width away. Weaker sights do not count: a shifted copy of
+/// the plate may lie closer to the prediction than the plate does.
+fn nearest(seen: &[Observation], expected: &Rect, threshold: f32) -> Option<Observation> {
     let away = |o: &Observation| distance(o.quad.center(), expected.center());
-    let near = seen.iter().filter(|o| away(o) < expected.width().max(expected.height()));
+    let reach = expected.width().max(expected.height());
+    let near = seen.iter().filter(|o| o.score >= threshold && away(o) < reach);
     near.min_by(|a, b| away(a).total_cmp(&away(b))).copied()
 }
 
@@ -274,8 +276,7 @@ mod tests {
         assert!(watch(Look::Windows, &[]).is_empty());
         assert_eq!(watch(Look::Whole, &expected).len(), 2, "nothing twice");
         assert_eq!(watch(Look::Wide, &[]).len(), 2);
-        let runs = |stage| stats.stage(stage).count;
-        assert_eq!((runs(Stage::Detect), runs(Stage::Window)), (2, 2 + 2 + 1 + 2));
+        assert_eq!(stats.stage(Stage::Detect).count, 2, "windows spare the look at the whole");
     }
 
     #[test]
