@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 const DIR: &str = "GTV_STORE_KILL_DIR";
 const ROUNDS: u32 = 20;
 /// Confirmed writes that make the rounds count.
-const ENOUGH: usize = 60;
+const ENOUGH: usize = 100;
 const BOX: BoxId = BoxId(uuid::Uuid::from_u128(42));
 const TARGET: &str = "webhook/test";
 const FRAGMENT: usize = 3000;
