@@ -202,6 +202,9 @@ fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.set_prepared_statement_cache_capacity(128);
     migrate::migrate(&mut connection, path)?;
+    // No planner statistics: taken while a table had one row, they made a search of ten million read them all. Every
+    // query is written for its index. Earlier versions kept some.
+    connection.execute_batch("DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4")?;
     Ok(connection)
 }
 

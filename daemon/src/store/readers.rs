@@ -75,6 +75,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    connection.execute_batch("PRAGMA query_only = 1; PRAGMA cache_size = -2000; PRAGMA mmap_size = 0")?;
+    // With 2 MB the inner pages of ten million rows' indexes did not stay: a search for like plates took five times as long.
+    connection.execute_batch("PRAGMA query_only = 1; PRAGMA cache_size = -8000; PRAGMA mmap_size = 0")?;
     Ok(connection)
 }

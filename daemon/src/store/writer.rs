@@ -136,8 +136,6 @@ impl Thread {
             self.group(first, &mut queue);
             metrics::gauge!("gtv_store_queue_depth").set(queue.len() as f64);
         }
-        // Refreshes the planner's statistics where they are stale; only a hint, so a failure is not worth a word.
-        let _ = self.connection.execute_batch("PRAGMA optimize");
     }
 
     /// One transaction over `first` and what else is waiting.
