@@ -1,0 +1,1 @@
+"""A lean RTSP server that replays encoded clips from memory: for benchmarks with many cameras, and for faults."""
