@@ -205,6 +205,8 @@ impl Supervisor {
                 Some(request) = requests.recv() => self.answer(request).await,
             }
         }
+        // Each camera is a group of its own. What they still give out is stored after all of them have ended.
+        futures_util::future::join_all(self.running.values().map(|running| running.tasks.shutdown(STOP_LIMIT))).await;
         self.tasks.shutdown(STOP_LIMIT).await;
     }
 
