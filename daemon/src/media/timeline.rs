@@ -22,10 +22,22 @@ pub struct Stamp {
     pub pts: i64,
 }
 
+/// A frame that times are counted from.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    raw: i64,
+    pts: i64,
+    steady_us: i64,
+}
+
 /// One video stream over all its connections.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    last_raw: Option<i64>,
+    /// The last frame whose timestamp was believed.
+    base: Option<Base>,
+    /// The last frame whose timestamp was not: where the next one agrees with it, the camera's clock has stepped; where
+    /// that agrees with `base`, it was a slip, and nothing has moved.
+    odd: Option<Base>,
     last_steady_us: i64,
     /// Presentation time of the last frame in decode order.
     last_pts: i64,
@@ -46,7 +58,8 @@ pub struct Timeline {
 impl Default for Timeline {
     fn default() -> Self {
         Self {
-            last_raw: None,
+            base: None,
+            odd: None,
             last_steady_us: 0,
             last_pts: 0,
             last_dts: None,
@@ -66,7 +79,8 @@ impl Timeline {
     /// A new connection begins: its timestamps have nothing to do with the ones before.
     pub fn reconnect(&mut self) {
         self.connected = false;
-        self.last_raw = None;
+        self.base = None;
+        self.odd = None;
     }
 
     /// How far decode order may run ahead, where the stream says so.
@@ -90,14 +104,11 @@ impl Timeline {
         if !self.connected {
             return self.place_first(raw_pts, steady_us);
         }
-        let arrived = ticks(steady_us.saturating_sub(self.last_steady_us));
-        let step = match (raw_pts, self.last_raw) {
-            (Some(raw), Some(last)) => self.checked_step(unwrapped(raw, last), arrived),
-            _ => self.frame,
+        let mut pts = match raw_pts {
+            Some(raw) => self.locate(raw, steady_us),
+            None => self.last_pts.saturating_add(self.frame),
         };
-        self.last_raw = raw_pts.or(self.last_raw);
         self.last_steady_us = steady_us;
-        let mut pts = self.last_pts.saturating_add(step);
         self.last_pts = pts;
 
         let after = self.last_dts.map_or(i64::MIN, |dts| dts + 1);
@@ -125,7 +136,8 @@ impl Timeline {
         let dts = self.last_dts.map_or(0, |last| last + self.frame);
         let pts = dts + self.reorder as i64 * self.frame;
         self.connected = true;
-        self.last_raw = raw_pts;
+        self.base = raw_pts.map(|raw| Base { raw, pts, steady_us });
+        self.odd = None;
         self.last_steady_us = steady_us;
         self.last_pts = pts;
         self.last_dts = Some(dts);
@@ -139,19 +151,39 @@ impl Timeline {
         Stamp { dts, pts }
     }
 
-    /// The camera's step where it can be true; otherwise the time that passed here, or one frame.
-    fn checked_step(&mut self, step: i64, arrived: i64) -> i64 {
-        self.stepped_back = (-REORDER_SPAN..0).contains(&step);
-        let believable = match step {
-            1..=TRUSTED_STEP => true,
-            ..=0 => self.reorder > 0 && self.stepped_back,
-            _ => step <= arrived.saturating_add(TRUSTED_STEP),
-        };
-        if believable {
-            return step;
+    /// Where the camera's timestamp says, if that can be true; otherwise after the time that passed here, or one frame.
+    fn locate(&mut self, raw: i64, steady_us: i64) -> i64 {
+        self.stepped_back = self.base.is_some_and(|base| (-REORDER_SPAN..0).contains(&unwrapped(raw, base.raw)));
+        let believed = [self.base, self.odd].into_iter().flatten().find_map(|from| {
+            let step = unwrapped(raw, from.raw);
+            let arrived = ticks(steady_us.saturating_sub(from.steady_us));
+            self.is_believable(step, arrived).then(|| from.pts.saturating_add(step))
+        });
+        if let Some(pts) = believed {
+            self.base = Some(Base { raw, pts, steady_us });
+            self.odd = None;
+            return pts;
         }
-        self.anomalies += 1;
-        if (self.frame..MAX_FRAME).contains(&arrived) { arrived } else { self.frame }
+        let arrived = ticks(steady_us.saturating_sub(self.last_steady_us));
+        let step = if (self.frame..MAX_FRAME).contains(&arrived) { arrived } else { self.frame };
+        let pts = self.last_pts.saturating_add(step);
+        let here = Some(Base { raw, pts, steady_us });
+        if self.base.is_none() {
+            // Nothing to compare with: the frames before it had no timestamps.
+            self.base = here;
+        } else {
+            self.anomalies += 1;
+            self.odd = here;
+        }
+        pts
+    }
+
+    fn is_believable(&self, step: i64, arrived: i64) -> bool {
+        match step {
+            1..=TRUSTED_STEP => true,
+            ..=0 => self.reorder > 0 && (-REORDER_SPAN..0).contains(&step),
+            _ => step <= arrived.saturating_add(TRUSTED_STEP),
+        }
     }
 
     /// The frame placed last turned out to be one that no other refers to. If it came out of order, the stream
@@ -159,6 +191,8 @@ impl Timeline {
     pub fn was_disposable(&mut self) {
         if self.stepped_back && self.reorder == 0 {
             self.grow_reorder(1);
+            // What follows is later by what reordering delays it.
+            self.base = self.odd.take().or(self.base);
         }
     }
 
@@ -263,6 +297,58 @@ mod tests {
         run(&mut timeline, &[(0, 0), (3600, 40_000)]);
         timeline.reconnect();
         assert_eq!(dts(&run(&mut timeline, &[(77, 9_000_000), (3677, 9_040_000)])), [7200, 10_800]);
+    }
+
+    /// One camera at 25 frames a second and what is wrong with the timestamps that it sends, by frame.
+    fn camera(frames: i64, start: i64, wrong: impl Fn(i64, i64) -> Option<i64>) -> (i64, u64) {
+        let mut timeline = Timeline::default();
+        let mut stamps = Vec::new();
+        for n in 0..frames {
+            let raw = wrong(n, start + n * 3600).map(|raw| raw & i64::from(u32::MAX));
+            stamps.push(timeline.place(raw, n * 40_000));
+        }
+        assert!(stamps.windows(2).all(|pair| pair[1].dts > pair[0].dts));
+        (stamps[stamps.len() - 1].dts - stamps[0].dts, timeline.anomalies)
+    }
+
+    proptest! {
+        #[test]
+        fn the_counter_wraps_anywhere(before in 0i64..400) {
+            let start = i64::from(u32::MAX) - before * 3600;
+            prop_assert_eq!(camera(500, start, |_, raw| Some(raw)), (499 * 3600, 0));
+        }
+
+        #[test]
+        fn the_camera_s_clock_steps(at in 1i64..400, by in prop_oneof![-900_000_000i64..-90_000, 180_000i64..900_000_000]) {
+            let (length, anomalies) = camera(500, 0, |n, raw| Some(if n >= at { raw + by } else { raw }));
+            prop_assert_eq!((length, anomalies), (499 * 3600, 1));
+        }
+
+        #[test]
+        fn single_frames_are_stamped_hours_away(every in 2i64..60, hours in 1i64..6, sign in prop_oneof![Just(-1), Just(1)]) {
+            let away = sign * hours * 3600 * VIDEO_HZ;
+            let (length, anomalies) = camera(500, 0, |n, raw| Some(if n % every == 1 { raw + away } else { raw }));
+            prop_assert!((length - 499 * 3600).abs() <= 3600, "{length}");
+            prop_assert!(anomalies <= 500 / every as u64 + 1);
+        }
+
+        #[test]
+        fn timestamps_come_twice(every in 2i64..60) {
+            let (length, _) = camera(500, 0, |n, raw| Some(if n % every == 1 { raw - 3600 } else { raw }));
+            prop_assert!((length - 499 * 3600).abs() <= 3600, "{length}");
+        }
+
+        #[test]
+        fn timestamps_are_missing(every in 2i64..60) {
+            let (length, anomalies) = camera(500, 0, |n, raw| (n % every != 1).then_some(raw));
+            prop_assert!((length - 499 * 3600).abs() <= 3600 && anomalies == 0, "{length} {anomalies}");
+        }
+
+        #[test]
+        fn the_clock_stands_still_or_runs_backwards(slope in -3i64..=0) {
+            let (length, _) = camera(500, 90_000_000, |n, _| Some(90_000_000 + n * slope * 3600));
+            prop_assert!((length - 499 * 3600).abs() <= 2 * 3600, "{length}");
+        }
     }
 
     #[derive(Clone, Debug)]

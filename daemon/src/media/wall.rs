@@ -149,7 +149,42 @@ mod tests {
         assert_eq!(wall.date(40_000, true, at(1_500_000, 0), 0).0, T0 + 1_500_000);
     }
 
+    #[test]
+    fn a_box_without_a_clock_is_set_some_time_after_it_started() {
+        let year_1970 = -T0;
+        let hour = 3_600_000_000;
+        let mut wall = WallClock::new(Some(UtcMicros(T0 - hour)));
+        for n in 0..250 {
+            let date = wall.date(n * 40_000, n % 50 == 0, at(n * 40_000, year_1970), 0);
+            // Until then the line goes on where the recording of the last run ended, slewed towards the clock.
+            assert!((date.0 - (T0 - hour) - n * 40_000).abs() <= n * 40_000 / FIRM + 1, "{n}");
+        }
+        let between = wall.date(251 * 40_000, false, at(251 * 40_000, 0), 0);
+        assert!(between.0 < T0);
+        assert_eq!(wall.date(252 * 40_000, true, at(252 * 40_000, 0), 0).0, T0 + 252 * 40_000);
+    }
+
     proptest! {
+        #[test]
+        fn the_box_s_clock_is_set_at_any_time(at_frame in 1i64..400, by_s in -86_400i64..86_400) {
+            let mut wall = WallClock::new(None);
+            let mut last = UtcMicros(i64::MIN);
+            for n in 0..500 {
+                let shift = if n >= at_frame { by_s * 1_000_000 } else { 0 };
+                let date = wall.date(n * 40_000, n % 50 == 0, at(n * 40_000, shift), 0);
+                prop_assert!(date > last);
+                last = date;
+            }
+            let error = last.0 - (T0 + 499 * 40_000 + by_s * 1_000_000);
+            if by_s > 2 {
+                // Followed at the key frame after the change, of which there is one at least.
+                prop_assert!(error.abs() <= 40_000, "{error}");
+            } else {
+                let left = -by_s * 1_000_000;
+                prop_assert!((left.min(0)..=left.max(0)).contains(&error), "{error} of {left}");
+            }
+        }
+
         #[test]
         fn dates_only_go_forward(
             steps in prop::collection::vec((1i64..5_000_000, 0i64..5_000_000, any::<i32>(), any::<bool>(), 0u8..20), 1..200)
