@@ -1,7 +1,7 @@
 //! One segment file: head (init segment) and groups of pictures, appended; taken back when their rows fail.
 
 use std::fs::{self, File};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,12 @@ pub struct SegmentFile {
     committed: u64,
     /// Over the committed bytes.
     digest: Sha256,
+    /// Over the appended bytes too.
+    appended: Sha256,
 }
+
+/// Bytes hashed and written in turn: what was just hashed is still in the cache when the kernel copies it.
+const PIECE: usize = 128 << 10;
 
 impl SegmentFile {
     /// Makes the file and writes its head; durable with the first [`SegmentFile::sync`].
@@ -47,8 +52,19 @@ impl SegmentFile {
             return Err(failed(error));
         }
         let digest = Sha256::new_with_prefix(&first.init.data);
-        let committed = first.init.data.len() as u64;
-        Ok(Self { id: None, name, init: first.init.clone(), start, end: start, path, file, committed, digest })
+        let (appended, committed) = (digest.clone(), first.init.data.len() as u64);
+        Ok(Self {
+            id: None,
+            name,
+            init: first.init.clone(),
+            start,
+            end: start,
+            path,
+            file,
+            committed,
+            digest,
+            appended,
+        })
     }
 
     /// Bytes of the head, before the first group.
@@ -63,11 +79,12 @@ impl SegmentFile {
 
     /// Appends without making durable; returns the bytes written. What a failure leaves behind is taken back.
     pub fn append(&mut self, group: &[Arc<Fragment>]) -> Result<u64, RecordError> {
-        let mut slices: Vec<IoSlice<'_>> = group.iter().map(|fragment| IoSlice::new(&fragment.data)).collect();
-        match write_all_vectored(&mut self.file, &mut slices) {
-            Ok(()) => Ok(group.iter().map(|fragment| fragment.data.len() as u64).sum()),
-            Err(error) => Err(RecordError::file("write the recording", &self.path, error)),
+        self.appended.clone_from(&self.digest);
+        for piece in group.iter().flat_map(|fragment| fragment.data.chunks(PIECE)) {
+            self.appended.update(piece);
+            self.file.write_all(piece).map_err(|error| RecordError::file("write the recording", &self.path, error))?;
         }
+        Ok(group.iter().map(|fragment| fragment.data.len() as u64).sum())
     }
 
     pub fn sync(&self) -> Result<(), RecordError> {
@@ -84,10 +101,8 @@ impl SegmentFile {
 
     /// The group has its row.
     pub fn commit(&mut self, group: &[Arc<Fragment>], end: UtcMicros) {
-        for fragment in group {
-            self.digest.update(&fragment.data);
-            self.committed += fragment.data.len() as u64;
-        }
+        self.digest.clone_from(&self.appended);
+        self.committed += group.iter().map(|fragment| fragment.data.len() as u64).sum::<u64>();
         self.end = end;
     }
 
@@ -120,17 +135,4 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         _ => {}
     }
     File::open(parent)?.sync_all()
-}
-
-fn write_all_vectored(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        match file.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
