@@ -5,77 +5,14 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gtv_edge::base::tasks::Tasks;
-use gtv_edge::camera::{self, CameraOutputs, CameraSettings, CameraState, CameraStatus, ConnectGate};
+use gtv_edge::camera::CameraState;
 use gtv_edge::config::{CameraConfig, LprStream, Transport};
-use gtv_edge::media::{Fragment, FragmentSink, FrameSlot, VideoCodec, Wanted};
+use gtv_edge::media::{Fragment, VideoCodec, Wanted};
 use support::demo::Demo;
 use support::probe;
-use tokio::sync::watch;
-
-/// Keeps every fragment.
-#[derive(Default)]
-struct Keep(Mutex<Vec<Arc<Fragment>>>);
-
-impl FragmentSink for Keep {
-    fn push(&self, fragment: &Arc<Fragment>) {
-        self.0.lock().unwrap().push(fragment.clone());
-    }
-}
-
-struct Running {
-    tasks: Tasks,
-    kept: Arc<Keep>,
-    slot: Arc<FrameSlot>,
-    status: watch::Receiver<CameraStatus>,
-}
-
-impl Running {
-    fn start(config: &CameraConfig) -> Self {
-        let tasks = Tasks::new();
-        let kept = Arc::new(Keep::default());
-        let slot = Arc::new(FrameSlot::new(Wanted::All));
-        let (sender, status) = watch::channel(CameraStatus::disabled());
-        let settings = CameraSettings::from_config(config, Duration::from_millis(200), ConnectGate::default());
-        let frames = (config.lpr != LprStream::Off).then(|| slot.clone());
-        let outputs = CameraOutputs { main: vec![kept.clone()], sub: Vec::new(), frames, status: sender };
-        camera::run(settings, outputs, &tasks);
-        Self { tasks, kept, slot, status }
-    }
-
-    async fn wait_for(&mut self, state: CameraState) -> CameraStatus {
-        let waited = tokio::time::timeout(Duration::from_secs(40), self.status.wait_for(|now| now.state == state));
-        let found = waited.await.ok().map(|status| status.unwrap().clone());
-        found.unwrap_or_else(|| panic!("waiting for {state:?}, it is {:?}", *self.status.borrow()))
-    }
-
-    async fn wait_frames(&self, count: u32) {
-        let until = Instant::now() + Duration::from_secs(40);
-        while self.frames() < count {
-            assert!(Instant::now() < until, "{} of {count} frames, {:?}", self.frames(), *self.status.borrow());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    fn frames(&self) -> u32 {
-        self.kept.0.lock().unwrap().iter().map(|fragment| fragment.frames).sum()
-    }
-
-    async fn stop(self) -> Vec<Arc<Fragment>> {
-        assert!(self.tasks.shutdown(Duration::from_secs(5)).await, "the camera does not stop");
-        let fragments = std::mem::take(&mut *self.kept.0.lock().unwrap());
-        for pair in fragments.windows(2) {
-            assert!(pair[1].start >= pair[0].end(), "R3: {:?} then {:?}", pair[0], pair[1]);
-            assert!(pair[1].tfdt > pair[0].tfdt);
-            assert_eq!(pair[1].sequence, pair[0].sequence + 1);
-            let apart = pair[1].start.since(pair[0].end());
-            assert!(pair[1].gap.is_some() || apart < 1000, "{apart} us without a reason before {:?}", pair[1]);
-        }
-        fragments
-    }
-}
+use support::running::Running;
 
 fn config(demo: &Demo) -> CameraConfig {
     CameraConfig {
@@ -153,6 +90,14 @@ async fn h264_with_b_frames_over_udp() {
     let (fragments, report) = records_whole(&["--bframes", "2"], |config| config.transport = Transport::Udp).await;
     assert_tiled(&report, "video", 0.0011);
     assert!(!fragments[0].init.has_audio);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_b_frames_over_tcp() {
+    let (_, report) = records_whole(&["--bframes", "2"], |_| {}).await;
+    assert_tiled(&report, "video", 0.0011);
+    let packets = report["packets"].as_array().unwrap();
+    assert!(packets.iter().any(|packet| packet["pts"] != packet["dts"]), "frames are shown in another order");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
 /// Crate (as it is written in paths) and the only file or folder of `src` that may use it.
 const HOMES: &[(&str, &str)] = &[
     ("ffmpeg_next", "media/"),
+    ("retina", "media/rtsp.rs"),
     ("ort", "lpr/session.rs"),
     ("rusqlite", "store/"),
     ("oxvif", "onvif/"),

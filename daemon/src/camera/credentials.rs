@@ -1,8 +1,9 @@
 //! Guards a camera against being locked out: a wrong password is tried once per configuration and then only after a
 //! long wait, because cameras block an address after as few as three failures.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
 
 use crate::media::MediaError;
 
@@ -28,16 +29,19 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Runs `connect` if a try is allowed. While the credentials are untested, one stream tries and the others wait for
+    /// Awaits `connect` if a try is allowed. While the credentials are untested, one stream tries and the others wait for
     /// the answer. `Err(None)`: not tried, because they were refused.
-    pub fn attempt<T>(&self, connect: impl FnOnce() -> Result<T, MediaError>) -> Result<T, Option<MediaError>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn attempt<T>(
+        &self,
+        connect: impl Future<Output = Result<T, MediaError>>,
+    ) -> Result<T, Option<MediaError>> {
+        let mut state = self.state.lock().await;
         let last_wait = match *state {
             State::Good => {
                 drop(state);
-                let result = connect();
+                let result = connect.await;
                 if let Err(MediaError::Unauthorised { .. }) = result {
-                    self.refuse(Duration::ZERO);
+                    *self.state.lock().await = refused(Duration::ZERO);
                 }
                 return result.map_err(Some);
             }
@@ -45,7 +49,7 @@ impl Credentials {
             State::Refused { wait, .. } => wait,
             State::Untested => Duration::ZERO,
         };
-        let result = connect();
+        let result = connect.await;
         match &result {
             Ok(_) | Err(MediaError::NoSuchStream { .. } | MediaError::Unsupported { .. }) => *state = State::Good,
             Err(MediaError::Unauthorised { .. }) => *state = refused(last_wait),
@@ -55,15 +59,11 @@ impl Credentials {
     }
 
     /// How long until the next try, where the last was refused.
-    pub fn wait(&self) -> Option<Duration> {
-        match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+    pub async fn wait(&self) -> Option<Duration> {
+        match *self.state.lock().await {
             State::Refused { until, .. } => Some(until.saturating_duration_since(Instant::now())),
             _ => None,
         }
-    }
-
-    fn refuse(&self, last_wait: Duration) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = refused(last_wait);
     }
 }
 
@@ -74,27 +74,31 @@ fn refused(last_wait: Duration) -> State {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     fn unauthorised() -> MediaError {
         MediaError::Unauthorised { place: "camera".to_owned() }
     }
 
-    #[test]
-    fn a_refused_password_is_tried_once() {
+    #[tokio::test]
+    async fn a_refused_password_is_tried_once() {
         let credentials = Credentials::default();
-        assert_eq!(credentials.attempt(|| Err::<(), _>(unauthorised())), Err(Some(unauthorised())));
-        assert_eq!(credentials.attempt(|| -> Result<(), _> { panic!("a second try") }), Err(None));
-        assert!(credentials.wait().unwrap() + Duration::from_secs(5) > FIRST_WAIT);
+        assert_eq!(credentials.attempt(async { Err::<(), _>(unauthorised()) }).await, Err(Some(unauthorised())));
+        let again = std::future::poll_fn(|_| -> Poll<Result<(), MediaError>> { panic!("a second try") });
+        assert_eq!(credentials.attempt(again).await, Err(None));
+        assert!(credentials.wait().await.unwrap() + Duration::from_secs(5) > FIRST_WAIT);
     }
 
-    #[test]
-    fn other_failures_do_not_block() {
+    #[tokio::test]
+    async fn other_failures_do_not_block() {
         let credentials = Credentials::default();
         let away = MediaError::Unreachable { place: "camera".to_owned(), cause: "away".to_owned() };
-        assert_eq!(credentials.attempt(|| Err::<(), _>(away.clone())), Err(Some(away)));
-        assert_eq!(credentials.attempt(|| Ok(1)), Ok(1));
-        assert_eq!(credentials.attempt(|| Err::<(), _>(unauthorised())), Err(Some(unauthorised())));
-        assert_eq!(credentials.attempt(|| Ok(1)), Err(None), "the password was changed in the camera");
+        let refuse = async || Err::<(), _>(unauthorised());
+        assert_eq!(credentials.attempt(async { Err::<(), _>(away.clone()) }).await, Err(Some(away.clone())));
+        assert_eq!(credentials.attempt(async { Ok(1) }).await, Ok(1));
+        assert_eq!(credentials.attempt(refuse()).await, Err(Some(unauthorised())));
+        assert_eq!(credentials.attempt(async { Ok(1) }).await, Err(None), "the password was changed in the camera");
     }
 }

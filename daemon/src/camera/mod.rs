@@ -1,12 +1,14 @@
-//! Layer 3: one supervised pipeline per camera. Each stream in use has one RTSP connection on a thread of its own;
-//! recorder, live hub and plate reader share what comes out of it.
+//! Layer 3: one supervised pipeline per camera. Each stream in use has one RTSP connection; recorder, live hub and plate
+//! reader share what comes out of it.
 
 mod connect;
 mod credentials;
+mod flow;
+mod lane;
 mod status;
 mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,10 +21,12 @@ use crate::base::secret::Secret;
 use crate::base::tasks::{OnExit, TaskError, Tasks};
 use crate::base::time::UtcMicros;
 use crate::config::{CameraClock, CameraConfig, LprStream, Transport};
-use crate::media::{DecoderWorker, FragmentSinks, FrameSlot, StreamKind};
+use crate::media::{self, DecoderWorker, FragmentSinks, FrameSlot, StreamKind};
 use credentials::Credentials;
+use flow::{Flow, Output};
+use lane::Seat;
 use status::Board;
-use stream::{Output, StreamWorker};
+use stream::StreamWorker;
 
 /// One camera as its pipeline needs it. A change of any of it is a new pipeline.
 pub struct CameraSettings {
@@ -105,20 +109,21 @@ pub fn run(settings: CameraSettings, outputs: CameraOutputs, tasks: &Tasks) {
             worker
         });
         board.expect(kind);
-        let mut worker = StreamWorker::new(
-            settings.clone(),
-            kind,
-            url,
-            Output { sinks, decoder, ring },
-            board.clone(),
-            credentials.clone(),
-            not_before,
-            tokio::runtime::Handle::current(),
-        );
-        let watched = tasks.clone();
-        tasks.spawn_thread(kind.as_str(), OnExit::Restart, move |token| {
-            worker.run(&token, || watched.progress(kind.as_str()));
-            Ok(())
+        let place = media::place(&url);
+        let output = Output { sinks, decoder, ring };
+        let flow = Flow::new(settings.clone(), kind, place.clone(), board.clone(), output, not_before);
+        let flow = Arc::new(Mutex::new(flow));
+        let (settings, credentials, watched) = (settings.clone(), credentials.clone(), tasks.clone());
+        tasks.spawn(kind.as_str(), OnExit::Restart, move |token| {
+            let (settings, url, place) = (settings.clone(), url.clone(), place.clone());
+            let (credentials, flow, watched) = (credentials.clone(), flow.clone(), watched.clone());
+            async move {
+                let seat = Seat::take().ok_or("no thread to read RTSP on could be started")?;
+                let lane = seat.lane().clone();
+                let worker = StreamWorker { settings, kind, url, place, credentials, lane, flow };
+                let reading = seat.lane().handle().spawn(worker.run(token, move || watched.progress(kind.as_str())));
+                reading.await.map_err(TaskError::from)?
+            }
         });
     }
 }

@@ -44,6 +44,8 @@ pub struct StreamInfo {
     pub fps: f64,
     pub bitrate_bps: u64,
     pub has_audio: bool,
+    /// Which RTSP client reads it, and why where it is not the usual one.
+    pub client: String,
 }
 
 /// Everything about a running camera.

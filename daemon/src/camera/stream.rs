@@ -1,115 +1,65 @@
-//! One stream of a camera: connects, pumps, notices when nothing comes, and comes back with jittered backoff.
+//! One stream of a camera: connects, reads, and comes back with jittered backoff. `retina` reads on a shared thread; what
+//! it does not speak is read by libavformat, on a thread of the stream's own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use tokio::runtime::Handle;
 
 use super::CameraSettings;
 use super::credentials::Credentials;
-use super::status::{Board, CameraState, StreamInfo, StreamStatus};
+use super::flow::{Flow, STALL};
+use super::lane::{Lane, Prompt};
 use crate::base::backoff::Backoff;
-use crate::base::tasks::CancellationToken;
-use crate::base::time::UtcMicros;
-use crate::config::CameraClock;
+use crate::base::tasks::{CancellationToken, TaskError};
+use crate::config::Transport;
 use crate::media::{
-    self, DecoderWorker, Fragment, FragmentSinks, Input, MediaError, OpenOptions, Picture, PictureRing, PipeCounts,
-    PipeOutput, StreamKind, StreamPipe, Track,
+    self, Input, MediaError, OpenOptions, RtspItem, RtspOptions, RtspSession, StreamKind, Track, arrival_now,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A camera that sends no picture for this long is connected anew.
-const STALL: Duration = Duration::from_secs(8);
-/// Groups of pictures may be this long before a stream counts as unusable.
-const FIRST_PICTURE: Duration = Duration::from_secs(30);
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// A stream that ran this long starts over with the shortest delay.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
-const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Packets taken from one connection at a look before the others have their turn: 5 MB.
+const PACKETS_A_LOOK: usize = 4096;
 
 /// See the module.
 pub struct StreamWorker {
-    settings: Arc<CameraSettings>,
-    kind: StreamKind,
-    url: String,
-    place: String,
-    board: Arc<Board>,
-    credentials: Arc<Credentials>,
-    runtime: Handle,
-    pipe: StreamPipe,
-    output: Output,
-    attempt: u32,
-    /// Why the stream is not running now.
-    failure: Option<MediaError>,
+    pub settings: Arc<CameraSettings>,
+    pub kind: StreamKind,
+    pub url: String,
+    pub place: String,
+    pub credentials: Arc<Credentials>,
+    pub lane: Arc<Lane>,
+    /// What outlives a connection, and a panic.
+    pub flow: Arc<Mutex<Flow>>,
 }
 
-/// Who takes what a stream becomes.
-pub struct Output {
-    pub sinks: FragmentSinks,
-    pub decoder: Option<DecoderWorker>,
-    /// Keeps the newest pictures for whoever watches the camera's other stream.
-    pub ring: Option<Arc<PictureRing>>,
-}
-
-impl PipeOutput for Output {
-    fn fragment(&mut self, fragment: Arc<Fragment>) {
-        for sink in &self.sinks {
-            sink.push(&fragment);
-        }
-    }
-
-    fn picture(&mut self, picture: Picture) {
-        if let Some(ring) = &self.ring {
-            ring.push(picture.clone());
-        }
-        if let Some(decoder) = &mut self.decoder {
-            decoder.offer(picture);
-        }
-    }
-
-    fn wants_parts(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.wants_parts())
-    }
+enum Connection {
+    Retina(Box<RtspSession>),
+    Libavformat(Input),
 }
 
 impl StreamWorker {
-    #[expect(clippy::too_many_arguments, reason = "called once, by the function that makes all of them")]
-    pub fn new(
-        settings: Arc<CameraSettings>,
-        kind: StreamKind,
-        url: String,
-        output: Output,
-        board: Arc<Board>,
-        credentials: Arc<Credentials>,
-        not_before: Option<UtcMicros>,
-        runtime: Handle,
-    ) -> Self {
-        let part_us = i64::try_from(settings.part.as_micros()).unwrap_or(i64::MAX);
-        Self {
-            pipe: StreamPipe::new(settings.id.clone(), kind, part_us, not_before),
-            place: media::place(&url),
-            settings,
-            kind,
-            url,
-            board,
-            credentials,
-            runtime,
-            output,
-            attempt: 0,
-            failure: None,
-        }
-    }
-
     /// Until cancelled. `progress` is called while pictures come.
-    pub fn run(&mut self, token: &CancellationToken, progress: impl Fn()) {
-        while !token.is_cancelled() {
-            if !self.pause(self.settings.connects.turn(), token) {
-                break;
-            }
+    pub async fn run(
+        self,
+        token: CancellationToken,
+        progress: impl Fn() + Clone + Send + 'static,
+    ) -> Result<(), TaskError> {
+        let mut attempt = 0u32;
+        // Why `retina` cannot read this stream.
+        let mut refused = self.never_retina();
+        while pause(self.settings.connects.turn(), &token).await {
             let started = Instant::now();
-            let credentials = self.credentials.clone();
-            let error = match credentials.attempt(|| self.connect(token)) {
-                Ok(input) => self.pump(input, token, &progress),
+            // Handshakes are questions and answers, not to be slept through.
+            let prompt = Prompt::new(&self.lane);
+            let connection = self.credentials.attempt(self.connect(&mut refused, &token)).await;
+            let error = match connection {
+                Ok(Connection::Retina(session)) => self.read(*session, prompt, &token, &progress).await,
+                Ok(Connection::Libavformat(input)) => {
+                    drop(prompt);
+                    self.read_on_thread(input, refused.clone(), token.clone(), progress.clone()).await?
+                }
                 Err(Some(error)) => error,
                 Err(None) => MediaError::Unauthorised { place: self.place.clone() },
             };
@@ -117,165 +67,179 @@ impl StreamWorker {
                 break;
             }
             if started.elapsed() >= STABLE_AFTER {
-                self.attempt = 0;
+                attempt = 0;
+                // It was long ago; the camera may have been mended since.
+                refused = self.never_retina();
             }
-            self.report_failure(error);
-            let backoff = RETRY.delay(self.attempt, rand::random());
-            self.attempt = self.attempt.saturating_add(1);
-            if !self.pause(self.credentials.wait().unwrap_or(backoff), token) {
+            if let MediaError::Protocol { cause, .. } = &error {
+                refused.get_or_insert_with(|| cause.clone());
+            }
+            self.flow().fail(error);
+            let backoff = RETRY.delay(attempt, rand::random());
+            attempt = attempt.saturating_add(1);
+            if !pause(self.credentials.wait().await.unwrap_or(backoff), &token).await {
                 break;
             }
         }
+        Ok(())
     }
 
-    fn connect(&self, token: &CancellationToken) -> Result<Input, MediaError> {
-        Input::open(OpenOptions {
+    fn never_retina(&self) -> Option<String> {
+        if self.settings.transport == Transport::Udp {
+            Some("UDP".to_owned())
+        } else {
+            self.url.starts_with("rtsps:").then(|| "TLS".to_owned())
+        }
+    }
+
+    async fn connect(&self, refused: &mut Option<String>, token: &CancellationToken) -> Result<Connection, MediaError> {
+        if refused.is_none() {
+            let opening = RtspSession::open(RtspOptions {
+                address: &self.url,
+                username: &self.settings.username,
+                password: &self.settings.password,
+                place: &self.place,
+                audio: self.settings.audio,
+                timeout: CONNECT_TIMEOUT,
+            });
+            let opened = tokio::select! {
+                opened = opening => opened,
+                () = token.cancelled() => return Err(MediaError::Cancelled),
+            };
+            match opened {
+                Ok(session) => return Ok(Connection::Retina(Box::new(session))),
+                Err(MediaError::Protocol { cause, .. }) => {
+                    tracing::info!(camera = %self.settings.id, stream = %self.kind, cause, "read by libavformat");
+                    *refused = Some(cause);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let options = OpenOptions {
             url: media::stream_url(&self.url, &self.settings.username, &self.settings.password)?,
             place: self.place.clone(),
             transport: self.settings.transport,
             audio: self.settings.audio,
             timeout: CONNECT_TIMEOUT,
             token: token.clone(),
-        })
+        };
+        let opened = tokio::task::spawn_blocking(|| Input::open(options)).await;
+        opened.map_or(Err(MediaError::Cancelled), |input| input.map(Connection::Libavformat))
     }
 
     /// Until the connection ends; says why it did.
-    fn pump(&mut self, mut input: Input, token: &CancellationToken, progress: &impl Fn()) -> MediaError {
-        let gap = self.failure.as_ref().map(|error| Arc::from(error.to_string()));
-        let refused = self.pipe.connect(&input.video, input.audio.as_ref(), gap);
-        if let Some(reason) = refused.as_ref().or(input.audio_refused.as_ref()) {
-            tracing::warn!(camera = %self.settings.id, stream = %self.kind, reason, "recording without sound");
-        }
-        let error = self.pump_packets(&mut input, token, progress);
-        self.pipe.disconnect(&mut self.output);
+    async fn read(
+        &self,
+        mut session: RtspSession,
+        prompt: Prompt,
+        token: &CancellationToken,
+        progress: &impl Fn(),
+    ) -> MediaError {
+        let audio_refused = session.audio_refused.as_deref();
+        self.flow().begin(&session.video, session.audio.as_ref(), audio_refused, "retina".to_owned());
+        let mut prompt = Some(prompt);
+        let error = loop {
+            let first = if prompt.is_some() {
+                tokio::select! {
+                    item = session.next() => Some(item),
+                    () = self.lane.look() => None,
+                }
+            } else {
+                self.lane.look().await;
+                None
+            };
+            if token.is_cancelled() {
+                break MediaError::Cancelled;
+            }
+            if let Err(error) = self.take(&mut session, first, progress) {
+                break error;
+            }
+            let urgent = self.flow().is_urgent();
+            if urgent != prompt.is_some() {
+                prompt = urgent.then(|| Prompt::new(&self.lane));
+            }
+        };
+        self.flow().end();
         error
     }
 
-    fn pump_packets(&mut self, input: &mut Input, token: &CancellationToken, progress: &impl Fn()) -> MediaError {
-        let mut last_frame = Instant::now();
-        let mut limit = FIRST_PICTURE;
-        let mut seen = self.pipe.counts.frames;
-        let mut last_data = Instant::now();
-        let mut report = Report { at: Instant::now(), counts: self.pipe.counts, first: true };
-        loop {
-            let packet = match input.read(STALL) {
-                Ok(packet) => packet,
-                Err(error) => return error,
+    /// Takes what has come. All of it is dated by this moment; `media::wall` knows that delays differ.
+    fn take(
+        &self,
+        session: &mut RtspSession,
+        first: Option<Result<RtspItem, MediaError>>,
+        progress: &impl Fn(),
+    ) -> Result<(), MediaError> {
+        let mut flow = self.flow();
+        let (mut arrival, mut video_came) = (None, false);
+        let mut next = first.or_else(|| session.next_now());
+        for _ in 0..PACKETS_A_LOOK {
+            let Some(item) = next else { break };
+            let arrival = *arrival.get_or_insert_with(arrival_now);
+            match item? {
+                RtspItem::Video(packet) => {
+                    flow.video_payload(packet.payload(), packet.lost(), packet.pts(), arrival);
+                    video_came = true;
+                }
+                RtspItem::Audio(packet) => flow.audio_payload(packet.payload(), packet.pts(), arrival),
+                RtspItem::Other => {}
+            }
+            next = session.next_now();
+        }
+        if video_came {
+            flow.video_came();
+        }
+        flow.check(progress)
+    }
+
+    async fn read_on_thread(
+        &self,
+        mut input: Input,
+        reason: Option<String>,
+        token: CancellationToken,
+        progress: impl Fn() + Send + 'static,
+    ) -> Result<MediaError, TaskError> {
+        let flow = self.flow.clone();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let name = format!("{}/{}", self.settings.id, self.kind);
+        std::thread::Builder::new().name(name).spawn(move || {
+            let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
+            let client = format!("libavformat ({})", reason.unwrap_or_default());
+            flow.begin(&input.video, input.audio.as_ref(), input.audio_refused.as_deref(), client);
+            let error = loop {
+                let packet = match input.read(STALL) {
+                    Ok(packet) => packet,
+                    Err(error) => break error,
+                };
+                if token.is_cancelled() {
+                    break MediaError::Cancelled;
+                }
+                match packet.track {
+                    Track::Video => flow.video(packet.data(), packet.pts, packet.arrival),
+                    Track::Audio => flow.audio(packet.data(), packet.pts, packet.arrival),
+                    Track::Other => {}
+                }
+                input.recycle(packet);
+                if let Err(error) = flow.check(&progress) {
+                    break error;
+                }
             };
-            if token.is_cancelled() {
-                return MediaError::Cancelled;
-            }
-            match packet.track {
-                Track::Video => {
-                    self.pipe.push_video(packet.data(), packet.pts, packet.arrival, &mut self.output);
-                    last_data = Instant::now();
-                }
-                Track::Audio => self.pipe.push_audio(packet.data(), packet.pts, packet.arrival),
-                Track::Other => {}
-            }
-            input.recycle(packet);
-            if self.pipe.counts.frames != seen {
-                seen = self.pipe.counts.frames;
-                last_frame = Instant::now();
-                limit = STALL;
-                if report.first {
-                    self.failure = None;
-                    self.report_streaming(&mut report, progress);
-                }
-            }
-            if report.at.elapsed() >= REPORT_EVERY {
-                if seen != report.counts.frames {
-                    self.report_streaming(&mut report, progress);
-                }
-                self.follow_clock();
-            }
-            // Sound, or packets without pictures, may go on while the picture stands still.
-            if last_data.elapsed() >= STALL {
-                return MediaError::Stalled { place: self.place.clone(), seconds: STALL.as_secs() };
-            }
-            if last_frame.elapsed() >= limit {
-                return MediaError::Unusable { place: self.place.clone(), seconds: limit.as_secs() };
-            }
-        }
+            flow.end();
+            // The receiver is gone only while the process ends.
+            let _ = done.send(error);
+        })?;
+        ended.await.map_err(|_| "thread panicked".into())
     }
 
-    fn follow_clock(&mut self) {
-        let offset_ms = *self.settings.clock_offset_ms.borrow();
-        self.board.set_clock_offset(offset_ms);
-        if self.settings.clock == CameraClock::Camera {
-            self.pipe.camera_offset_us = offset_ms.unwrap_or(0).saturating_mul(1000);
-        }
-    }
-
-    fn report_streaming(&mut self, report: &mut Report, progress: &impl Fn()) {
-        progress();
-        let counts = self.pipe.counts;
-        let seconds = report.at.elapsed().as_secs_f64();
-        let bytes = counts.bytes - report.counts.bytes;
-        self.count(report.counts, counts);
-        let info = self.pipe.config().map(|config| StreamInfo {
-            codec: config.codec,
-            width: config.width,
-            height: config.height,
-            fps: (self.pipe.frame_rate() * 10.0).round() / 10.0,
-            bitrate_bps: if report.first { 0 } else { (bytes as f64 * 8.0 / seconds / 1000.0).round() as u64 * 1000 },
-            has_audio: self.pipe.init().is_some_and(|init| init.has_audio),
-        });
-        self.board
-            .set(self.kind, StreamStatus { state: CameraState::Streaming, reason: Arc::from(""), code: "", info });
-        if let Some(choice) = self.output.decoder.as_ref().and_then(DecoderWorker::choice) {
-            let text =
-                if choice.reason.is_empty() { choice.name } else { format!("{} ({})", choice.name, choice.reason) };
-            self.board.set_decoder(Some(text));
-        }
-        *report = Report { at: Instant::now(), counts, first: false };
-    }
-
-    fn count(&self, before: PipeCounts, now: PipeCounts) {
-        let labels = [("camera", self.settings.id.to_string()), ("stream", self.kind.to_string())];
-        metrics::counter!("gtv_camera_frames_total", &labels).increment(now.frames - before.frames);
-        metrics::counter!("gtv_camera_received_bytes_total", &labels).increment(now.bytes - before.bytes);
-        metrics::counter!("gtv_camera_time_anomalies_total", &labels)
-            .increment(now.time_anomalies.saturating_sub(before.time_anomalies));
-        let unusable = now.unusable_frames - before.unusable_frames;
-        if unusable > 0 {
-            let camera = self.settings.id.to_string();
-            metrics::counter!("gtv_dropped_total", "stage" => "demux", "reason" => "unusable", "camera" => camera)
-                .increment(unusable);
-        }
-    }
-
-    fn report_failure(&mut self, error: MediaError) {
-        let state = match &error {
-            MediaError::Unauthorised { .. } => CameraState::Unauthorised,
-            MediaError::Stalled { .. } | MediaError::Unusable { .. } | MediaError::Ended { .. } => CameraState::Stalled,
-            _ => CameraState::Unreachable,
-        };
-        let code = error.code();
-        let reason = error.to_string();
-        let camera = self.settings.id.to_string();
-        metrics::counter!("gtv_camera_failures_total", "camera" => camera, "reason" => code).increment(1);
-        // Once per change: a camera that stays away must not fill the log.
-        if self.failure.as_ref() != Some(&error) {
-            tracing::warn!(camera = %self.settings.id, stream = %self.kind, code, reason, "stream failed");
-        }
-        self.board.set(self.kind, StreamStatus { state, reason: Arc::from(reason), code, info: None });
-        self.failure = Some(error);
-    }
-
-    /// False when cancelled.
-    fn pause(&self, delay: Duration, token: &CancellationToken) -> bool {
-        if delay.is_zero() {
-            return !token.is_cancelled();
-        }
-        self.runtime.block_on(async { tokio::time::timeout(delay, token.cancelled()).await.is_err() })
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What was reported last, to measure from.
-struct Report {
-    at: Instant,
-    counts: PipeCounts,
-    /// Nothing was reported on this connection yet.
-    first: bool,
+/// False when cancelled.
+async fn pause(delay: Duration, token: &CancellationToken) -> bool {
+    if delay.is_zero() {
+        return !token.is_cancelled();
+    }
+    tokio::time::timeout(delay, token.cancelled()).await.is_err()
 }

@@ -1,11 +1,13 @@
-//! Pure. Puts the NAL units of one picture together again, and turns their start codes into lengths.
+//! Pure. Puts the NAL units of one picture together again, behind lengths as fMP4 stores them.
 //!
-//! FFmpeg's RTP reader gives pieces: one NAL unit, several, or a part of one, each behind a start code where a unit
-//! begins. Its own parser would copy each picture twice more and hold it back for one frame.
+//! RTP payloads give units in pieces, and their lengths are filled in as they end. FFmpeg's reader gives pieces too: one
+//! unit, several, or a part of one, each behind a start code where a unit begins; those are turned into lengths when the
+//! picture is complete. FFmpeg's own parser would copy each picture twice more and hold it back for one frame.
 
 use bytes::Bytes;
 
 use super::codec::{VideoCodec, h264, hevc};
+use super::rtp::Piece;
 
 /// One picture as fMP4 stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +32,91 @@ pub struct Assembler {
     buffer: Vec<u8>,
     raw_pts: Option<i64>,
     has_picture: bool,
+    /// Where the length of the unit under way stands, for pictures that come unit by unit.
+    unit: Option<usize>,
+    /// The picture comes unit by unit: `buffer` holds lengths, and the two marks below are kept as units end.
+    sized: bool,
+    key: bool,
+    referred: bool,
     /// Pictures thrown away because they were too large or held no NAL unit.
     pub damaged: u64,
 }
 
 impl Assembler {
     pub fn new(codec: VideoCodec) -> Self {
-        Self { codec, frames_only: false, buffer: Vec::new(), raw_pts: None, has_picture: false, damaged: 0 }
+        Self {
+            codec,
+            frames_only: false,
+            buffer: Vec::new(),
+            raw_pts: None,
+            has_picture: false,
+            unit: None,
+            sized: false,
+            key: false,
+            referred: false,
+            damaged: 0,
+        }
+    }
+
+    /// [`Assembler::begins_picture`] for a piece of a unit.
+    pub fn unit_begins_picture(&self, piece: &Piece<'_>, raw_pts: Option<i64>) -> bool {
+        let Piece::Begin { data, .. } = piece else { return false };
+        if self.buffer.is_empty() {
+            return true;
+        }
+        if !self.has_picture && !self.unit.is_some_and(|at| is_picture(self.codec, &self.buffer[at + 4..])) {
+            return false;
+        }
+        let mut head = [0; 3];
+        let mut length = 0;
+        for byte in piece.header().iter().chain(*data).take(head.len()) {
+            head[length] = *byte;
+            length += 1;
+        }
+        self.ends_before(&head[..length], raw_pts)
+    }
+
+    /// Adds a piece of a unit.
+    pub fn push_piece(&mut self, piece: &Piece<'_>, raw_pts: Option<i64>) {
+        match piece {
+            Piece::Begin { data, .. } => {
+                self.end_unit();
+                if self.buffer.is_empty() {
+                    self.raw_pts = raw_pts;
+                }
+                self.sized = true;
+                self.unit = Some(self.buffer.len());
+                self.buffer.extend_from_slice(&[0; 4]);
+                self.buffer.extend_from_slice(piece.header());
+                self.buffer.extend_from_slice(data);
+            }
+            Piece::More(data) if self.unit.is_some() => self.buffer.extend_from_slice(data),
+            Piece::More(_) => {}
+            Piece::Broken => {
+                if let Some(at) = self.unit.take() {
+                    self.buffer.truncate(at);
+                }
+            }
+        }
+        if self.buffer.len() > MAX_BYTES {
+            self.damaged += 1;
+            self.reset();
+        }
+    }
+
+    fn end_unit(&mut self) {
+        let Some(at) = self.unit.take() else { return };
+        let length = self.buffer.len() - at - 4;
+        if length == 0 {
+            self.buffer.truncate(at);
+            return;
+        }
+        self.buffer[at..at + 4].copy_from_slice(&(length as u32).to_be_bytes());
+        let nal = &self.buffer[at + 4..];
+        let picture = is_picture(self.codec, nal);
+        self.has_picture |= picture;
+        self.key |= is_key(self.codec, nal);
+        self.referred |= picture && (self.codec != VideoCodec::H264 || nal[0] & 0x60 != 0);
     }
 
     /// True when `piece` starts a picture and so ends the one before: take it with [`Assembler::take`] first.
@@ -47,11 +127,16 @@ impl Assembler {
         match self.codec {
             VideoCodec::Mjpeg => true,
             VideoCodec::H264 | VideoCodec::H265 => {
-                // A timestamp alone decides nothing: FFmpeg corrects it within a picture when a sender report comes.
-                let same_time = raw_pts.is_some() && raw_pts == self.raw_pts && !self.frames_only;
-                self.has_picture && !same_time && leading_nal(piece).is_some_and(|nal| starts_picture(self.codec, nal))
+                self.has_picture && leading_nal(piece).is_some_and(|nal| self.ends_before(nal, raw_pts))
             }
         }
+    }
+
+    /// A timestamp alone decides nothing: FFmpeg corrects it within a picture when a sender report comes, and some
+    /// cameras give the parameter sets one of their own.
+    fn ends_before(&self, nal: &[u8], raw_pts: Option<i64>) -> bool {
+        let same_time = raw_pts.is_some() && raw_pts == self.raw_pts && !self.frames_only;
+        !same_time && starts_picture(self.codec, nal)
     }
 
     pub fn push(&mut self, piece: &[u8], raw_pts: Option<i64>) {
@@ -69,13 +154,25 @@ impl Assembler {
 
     /// The picture that is complete.
     pub fn take(&mut self) -> Option<AccessUnit> {
+        self.end_unit();
         if self.buffer.is_empty() {
+            self.reset();
             return None;
         }
         let capacity = self.buffer.len();
-        // The next picture is about as large; key frames grow it once.
-        let buffer = std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity.min(64 << 10)));
+        // The next picture is about as large; key frames grow it once. What is too much is given back: pictures are
+        // kept for a whole group.
+        let mut buffer = std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity.min(64 << 10)));
+        buffer.shrink_to_fit();
         let (raw_pts, has_picture) = (self.raw_pts.take(), std::mem::take(&mut self.has_picture));
+        let (key, referred) = (std::mem::take(&mut self.key), std::mem::take(&mut self.referred));
+        if std::mem::take(&mut self.sized) {
+            if !has_picture {
+                self.damaged += 1;
+                return None;
+            }
+            return Some(AccessUnit { data: buffer.into(), key, disposable: !referred, raw_pts });
+        }
         if self.codec == VideoCodec::Mjpeg {
             return Some(AccessUnit { data: buffer.into(), key: true, disposable: false, raw_pts });
         }
@@ -95,6 +192,10 @@ impl Assembler {
         self.buffer.clear();
         self.raw_pts = None;
         self.has_picture = false;
+        self.unit = None;
+        self.sized = false;
+        self.key = false;
+        self.referred = false;
     }
 }
 
@@ -262,6 +363,57 @@ mod tests {
         assert_eq!(feed(&mut frames, &fields).len(), 2);
     }
 
+    /// As [`feed`], unit by unit, each cut in two.
+    fn feed_units(assembler: &mut Assembler, units: &[(Vec<u8>, i64)]) -> Vec<AccessUnit> {
+        let mut done = Vec::new();
+        for (unit, pts) in units {
+            let (head, tail) = unit.split_at(unit.len() / 2);
+            for piece in [Piece::Begin { header: [0; 2], header_bytes: 0, data: head }, Piece::More(tail)] {
+                if assembler.unit_begins_picture(&piece, Some(*pts)) {
+                    done.extend(assembler.take());
+                }
+                assembler.push_piece(&piece, Some(*pts));
+            }
+        }
+        done.extend(assembler.take());
+        done
+    }
+
+    #[test]
+    fn units_become_the_same_pictures() {
+        let units: Vec<(Vec<u8>, i64)> = [
+            (vec![0x67, 1, 1, 1, 1, 1], 0),
+            (vec![0x68, 2, 1, 1, 1, 1], 0),
+            (vec![0x65, 0x88, 1, 2, 3, 4], 0),
+            (vec![0x65, 0x40, 9, 2, 3, 4], 0),
+            (vec![0x01, 0x9a, 1, 2, 3, 4], 3600),
+            (vec![0x41, 0x9a, 1, 2, 3, 4], 7200),
+        ]
+        .to_vec();
+        let coded: Vec<_> = units.iter().map(|(nal, pts)| ([&[0, 0, 0, 1], &nal[..]].concat(), *pts)).collect();
+        let pictures = feed_units(&mut Assembler::new(VideoCodec::H264), &units);
+        assert_eq!(pictures, feed(&mut Assembler::new(VideoCodec::H264), &coded));
+        assert_eq!(
+            pictures.iter().map(|p| (p.key, p.disposable)).collect::<Vec<_>>(),
+            [(true, false), (false, true), (false, false)]
+        );
+    }
+
+    #[test]
+    fn a_broken_unit_leaves_the_rest_of_its_picture() {
+        let mut assembler = Assembler::new(VideoCodec::H264);
+        let begin = |data| Piece::Begin { header: [0; 2], header_bytes: 0, data };
+        for piece in
+            [begin(&[0x65, 0x88, 1]), begin(&[0x65, 0x40]), Piece::More(&[5]), Piece::Broken, Piece::More(&[6])]
+        {
+            assembler.push_piece(&piece, Some(0));
+        }
+        assert_eq!(&assembler.take().unwrap().data[..], [0, 0, 0, 3, 0x65, 0x88, 1]);
+        assembler.push_piece(&begin(&[0x65, 0x88, 1]), Some(0));
+        assembler.push_piece(&Piece::Broken, Some(0));
+        assert!(assembler.take().is_none());
+    }
+
     #[test]
     fn short_start_codes_are_widened() {
         let data = [0, 0, 1, 0x67, 9, 0, 0, 1, 0x65, 0x88];
@@ -282,7 +434,9 @@ mod tests {
             (prop::collection::vec(prop_oneof![Just(0u8), Just(1u8), any::<u8>()], 0..40), 0i64..3), 0..20
         )) {
             for codec in [VideoCodec::H264, VideoCodec::H265] {
-                for picture in feed(&mut Assembler::new(codec), &pieces) {
+                let mut pictures = feed(&mut Assembler::new(codec), &pieces);
+                pictures.extend(feed_units(&mut Assembler::new(codec), &pieces));
+                for picture in pictures {
                     let used: usize = sized_units(&picture.data).map(|nal| nal.len() + 4).sum();
                     prop_assert_eq!(used, picture.data.len());
                     prop_assert!(sized_units(&picture.data).all(|nal| !nal.is_empty()));

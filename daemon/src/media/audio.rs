@@ -122,6 +122,15 @@ impl AudioTrack {
             && (params.codec != AudioCodec::Aac || self.config.specific == params.specific)
     }
 
+    pub fn codec(&self) -> AudioCodec {
+        self.codec
+    }
+
+    /// Ticks of the camera's clock that one AAC frame lasts.
+    pub fn frame_ticks(&self) -> i64 {
+        i64::from(FRAME) * self.clock_hz / i64::from(self.config.sample_rate)
+    }
+
     pub fn reconnect(&mut self) {
         self.next = None;
         self.last_raw = None;

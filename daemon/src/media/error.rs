@@ -21,6 +21,8 @@ pub enum MediaError {
     Unusable { place: String, seconds: u64 },
     #[error("{place} ended the stream: {cause}")]
     Ended { place: String, cause: String },
+    #[error("{place} does not keep to the RTSP protocol: {cause}; update the camera's firmware or restart it")]
+    Protocol { place: String, cause: String },
     #[error("{place}: {what} is not supported: {remedy}")]
     Unsupported { place: String, what: String, remedy: &'static str },
     #[error("the RTSP address is not valid: {cause}; it looks like rtsp://192.168.1.10:554/stream1")]
@@ -46,6 +48,7 @@ impl MediaError {
             Self::Stalled { .. } => "stalled",
             Self::Unusable { .. } => "unusable",
             Self::Ended { .. } => "ended",
+            Self::Protocol { .. } => "protocol",
             Self::Unsupported { .. } => "unsupported",
             Self::Address { .. } => "address",
             Self::Decode { .. } => "decode",
@@ -62,6 +65,7 @@ impl MediaError {
             | Self::Stalled { .. }
             | Self::Unusable { .. }
             | Self::Ended { .. }
+            | Self::Protocol { .. }
             | Self::Refused { .. } => Kind::Unavailable,
             Self::NoSuchStream { .. } => Kind::NotFound,
             Self::Unsupported { .. } | Self::Address { .. } | Self::Decode { .. } => Kind::Invalid,

@@ -1,4 +1,5 @@
-//! One RTSP connection through libavformat: demultiplexed, not parsed, not decoded. Every wait has a deadline.
+//! One RTSP connection through libavformat: demultiplexed, not parsed, not decoded. Every wait has a deadline. It takes
+//! a thread, and three times the work of `rtsp`, but gets along with almost everything that calls itself a camera.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_void};
@@ -267,20 +268,38 @@ impl Drop for Input {
 }
 
 /// The steady clock counts from the first packet of the process, so that it goes on over reconnections.
-fn arrival_now() -> Arrival {
+pub fn arrival_now() -> Arrival {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     let steady_us = EPOCH.get_or_init(Instant::now).elapsed().as_micros();
     Arrival { utc: UtcMicros::now(), steady_us: i64::try_from(steady_us).unwrap_or(i64::MAX) }
+}
+
+/// Why there is no connection, where the system says so.
+pub fn connect_cause(kind: ErrorKind, text: &str, no_answer: &str) -> String {
+    match kind {
+        ErrorKind::ConnectionRefused => {
+            "connection refused: check the port and that RTSP is switched on in the camera".to_owned()
+        }
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            format!("{text}: check the address and the network settings of this box")
+        }
+        ErrorKind::TimedOut => no_answer.to_owned(),
+        // libavformat reports names that do not resolve as an input/output error.
+        _ => format!("{text}: check the host name and the network"),
+    }
+}
+
+/// What is said when nothing comes back.
+pub fn no_answer(timeout: Duration) -> String {
+    let seconds = timeout.as_secs().max(1);
+    format!("no answer within {seconds} s: check the address, the cable and the power of the camera")
 }
 
 fn open_error(code: c_int, place: String, interrupt: &Interrupt, timeout: Duration) -> MediaError {
     if interrupt.token.is_cancelled() {
         return MediaError::Cancelled;
     }
-    let no_answer = format!(
-        "no answer within {} s: check the address, the cable and the power of the camera",
-        timeout.as_secs().max(1)
-    );
+    let no_answer = no_answer(timeout);
     if interrupt.expired() {
         return MediaError::Unreachable { place, cause: no_answer };
     }
@@ -296,17 +315,8 @@ fn open_error(code: c_int, place: String, interrupt: &Interrupt, timeout: Durati
             cause: "what answers there does not speak RTSP: check the port".to_owned(),
         },
         _ => {
-            let cause = match av::os_error(code) {
-                Some(ErrorKind::ConnectionRefused) => {
-                    "connection refused: check the port and that RTSP is switched on in the camera".to_owned()
-                }
-                Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => {
-                    format!("{}: check the address and the network settings of this box", av::text(code))
-                }
-                Some(ErrorKind::TimedOut) => no_answer,
-                // libavformat reports names that do not resolve as an input/output error.
-                _ => format!("{}: check the host name and the network", av::text(code)),
-            };
+            let kind = av::os_error(code).unwrap_or(ErrorKind::Other);
+            let cause = connect_cause(kind, &av::text(code), &no_answer);
             MediaError::Unreachable { place, cause }
         }
     }

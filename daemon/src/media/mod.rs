@@ -1,8 +1,9 @@
 //! Layer 2: the only user of FFmpeg. Camera packets become CMAF fragments without a re-encode, pictures for the plate
 //! reader are decoded on request, and JPEG/PNG images are read and written. The unsafe code of the daemon is here.
 //!
-//! Read in the order of a packet: `input` (RTSP) -> `access_unit` -> `timeline` -> `muxer` -> [`Fragment`], and beside
-//! it `decode` -> [`FrameSlot`]. `pipe` joins them for one stream.
+//! Read in the order of a packet: `rtsp` (`retina`, or `input` for what only libavformat speaks) -> `rtp` ->
+//! `access_unit` -> `timeline` -> `muxer` -> [`Fragment`], and beside it `decode` -> [`FrameSlot`]. `pipe` joins them for
+//! one stream.
 
 mod access_unit;
 mod audio;
@@ -21,6 +22,8 @@ pub mod jpeg;
 mod muxer;
 mod pipe;
 mod ring;
+mod rtp;
+mod rtsp;
 mod scale;
 mod sink;
 mod slot;
@@ -30,16 +33,17 @@ mod url;
 mod wake;
 mod wall;
 
-pub use audio::AudioConfig;
+pub use audio::{AudioConfig, AudioParams};
 pub use codec::{VideoCodec, VideoConfig};
 pub use decode::{DecoderChoice, DecoderWorker, Picture};
 pub use error::MediaError;
 pub use fragment::{Fragment, InitSegment, StreamKind};
 pub use frame::{DecodedFrame, LumaPlane};
 pub use image::RgbImage;
-pub use input::{Input, OpenOptions, Packet, Track};
+pub use input::{Input, OpenOptions, Packet, Track, VideoParams, arrival_now};
 pub use pipe::{PipeCounts, PipeOutput, StreamPipe};
 pub use ring::{PictureRing, RingReader};
+pub use rtsp::{RtspItem, RtspOptions, RtspSession};
 pub use sink::{FragmentSink, FragmentSinks};
 pub use slot::{FrameSlot, Wanted};
 pub use url::{place, stream_url};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::access_unit::{AccessUnit, Assembler, nal_units, sized_units};
-use super::audio::{AudioParams, AudioTrack};
+use super::audio::{AudioCodec, AudioParams, AudioTrack};
 use super::codec::{VideoCodec, VideoConfig};
 use super::decode::Picture;
 use super::fmp4::{Sample, init_segment};
 use super::fragment::{Fragment, InitSegment, StreamKind};
 use super::input::VideoParams;
 use super::muxer::{Muxer, VideoSample};
+use super::rtp::{Depacketizer, aac_frames};
 use super::timeline::{Stamp, Timeline, VIDEO_HZ};
 use super::wall::{Arrival, WallClock};
 use crate::base::ids::CameraId;
@@ -46,6 +47,7 @@ pub struct StreamPipe {
     muxer: Muxer,
     timeline: Timeline,
     wall: WallClock,
+    depacketizer: Depacketizer,
     assembler: Assembler,
     codec: VideoCodec,
     clock_hz: i64,
@@ -71,6 +73,7 @@ impl StreamPipe {
             muxer: Muxer::new(camera, stream, part_us.saturating_mul(9) / 100),
             timeline: Timeline::default(),
             wall: WallClock::new(not_before),
+            depacketizer: Depacketizer::new(VideoCodec::H264),
             assembler: Assembler::new(VideoCodec::H264),
             codec: VideoCodec::H264,
             clock_hz: VIDEO_HZ,
@@ -109,6 +112,7 @@ impl StreamPipe {
     ) -> Option<String> {
         self.codec = video.codec;
         self.clock_hz = video.clock_hz;
+        self.depacketizer = Depacketizer::new(video.codec);
         self.assembler = Assembler::new(video.codec);
         self.begun = None;
         self.held = None;
@@ -140,18 +144,59 @@ impl StreamPipe {
         refused
     }
 
+    /// A piece as libavformat gives it, with start codes.
     pub fn push_video(&mut self, piece: &[u8], raw_pts: Option<i64>, arrival: Arrival, out: &mut impl PipeOutput) {
         self.counts.bytes += piece.len() as u64;
         if self.assembler.begins_picture(piece, raw_pts) {
-            self.finish_picture(out);
-            // Until the stream is known, places wait for the parameter sets that come with the picture.
-            let stamp = self.running.then(|| self.place(raw_pts, arrival));
-            if let Some(stamp) = stamp {
-                self.release(stamp.dts, out);
-            }
-            self.begun = Some((arrival, stamp));
+            self.begin_picture(raw_pts, arrival, out);
         }
         self.assembler.push(piece, raw_pts);
+    }
+
+    /// The payload of an RTP packet; `lost`: packets are missing before it.
+    pub fn push_video_payload(
+        &mut self,
+        payload: &[u8],
+        lost: bool,
+        raw_pts: i64,
+        arrival: Arrival,
+        out: &mut impl PipeOutput,
+    ) {
+        self.counts.bytes += payload.len() as u64;
+        let raw_pts = Some(raw_pts);
+        let mut depacketizer = std::mem::replace(&mut self.depacketizer, Depacketizer::new(self.codec));
+        let damaged = depacketizer.damaged;
+        depacketizer.push(payload, lost, |piece| {
+            if self.assembler.unit_begins_picture(&piece, raw_pts) {
+                self.begin_picture(raw_pts, arrival, out);
+            }
+            self.assembler.push_piece(&piece, raw_pts);
+        });
+        self.counts.unusable_frames += depacketizer.damaged - damaged;
+        self.depacketizer = depacketizer;
+    }
+
+    fn begin_picture(&mut self, raw_pts: Option<i64>, arrival: Arrival, out: &mut impl PipeOutput) {
+        self.finish_picture(out);
+        // Until the stream is known, places wait for the parameter sets that come with the picture.
+        let stamp = self.running.then(|| self.place(raw_pts, arrival));
+        if let Some(stamp) = stamp {
+            self.release(stamp.dts, out);
+        }
+        self.begun = Some((arrival, stamp));
+    }
+
+    /// The payload of an RTP packet of the audio track.
+    pub fn push_audio_payload(&mut self, payload: &[u8], raw_pts: i64, arrival: Arrival) {
+        match self.audio.as_ref().map(|audio| (audio.codec(), audio.frame_ticks())) {
+            Some((AudioCodec::Aac, ticks)) => {
+                for (count, frame) in aac_frames(payload).enumerate() {
+                    self.push_audio(frame, Some(raw_pts + count as i64 * ticks), arrival);
+                }
+            }
+            Some(_) => self.push_audio(payload, Some(raw_pts), arrival),
+            None => {}
+        }
     }
 
     pub fn push_audio(&mut self, data: &[u8], raw_pts: Option<i64>, arrival: Arrival) {

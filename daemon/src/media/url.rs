@@ -16,6 +16,11 @@ pub fn stream_url(address: &str, username: &str, password: &Secret) -> Result<Ze
     Ok(Zeroizing::new(url.into()))
 }
 
+/// The address without credentials, for a client that takes them apart.
+pub fn bare_url(address: &str) -> Result<Url, MediaError> {
+    parse(address)
+}
+
 /// Host and port, for messages and logs.
 pub fn place(address: &str) -> String {
     match parse(address) {

@@ -4,4 +4,6 @@
 pub mod demo;
 pub mod edge;
 pub mod probe;
+pub mod replay;
+pub mod running;
 pub mod truth;

@@ -77,6 +77,8 @@ pub struct StreamHealth {
     pub fps: f64,
     pub bitrate_bps: u64,
     pub has_audio: bool,
+    /// Which RTSP client reads the stream, and why where it is not the usual one.
+    pub client: String,
 }
 
 impl From<&CameraStatus> for CameraHealth {
@@ -88,6 +90,7 @@ impl From<&CameraStatus> for CameraHealth {
             fps: info.fps,
             bitrate_bps: info.bitrate_bps,
             has_audio: info.has_audio,
+            client: info.client.clone(),
         };
         Self {
             state: status.state.as_str().to_owned(),
