@@ -9,6 +9,8 @@ pub mod cmd;
 pub mod config;
 pub mod control;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod live;
 pub mod lpr;
 pub mod media;

@@ -12,6 +12,8 @@ mod webhooks;
 pub use import::{ImportError, Rejected, Summary, import};
 pub use message::Sender;
 pub use rules::CameraHealth;
+#[cfg(any(test, fuzzing))]
+pub use sheet::fuzz_sheet;
 pub use sheet::{clean_reason, write_header, write_row};
 pub use watch::start;
 pub use webhooks::{MQTT, WebhookContext, policy, start_webhooks};

@@ -205,6 +205,18 @@ pub fn write_row(out: &mut Vec<u8>, entry: &WatchEntry) {
     out.extend_from_slice(line.as_bytes());
 }
 
+/// The fuzz target of this file; see `crate::fuzz`.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_sheet(data: &[u8], local: Local) {
+    let Ok(lines) = Lines::new(data, local) else { return };
+    let mut out = Vec::new();
+    for line in lines.flatten() {
+        if let Line::Entry(entry) = line {
+            write_row(&mut out, &entry);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::{FixedOffset, TimeZone};

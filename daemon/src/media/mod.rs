@@ -15,6 +15,8 @@ mod error;
 pub mod fmp4;
 mod fragment;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hardware;
 mod image;
 mod input;

@@ -10,7 +10,7 @@ mod live_source;
 mod openapi;
 mod passwords;
 mod playback;
-mod range;
+pub(crate) mod range;
 mod reply;
 mod request;
 mod routes;
