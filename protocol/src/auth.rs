@@ -1,6 +1,7 @@
 //! Signatures: a box proves at the start of a session that it holds its Ed25519 key, and signs each batch at its head,
 //! so that nobody at the center can later rewrite a chain and its hashes.
 
+use crate::body::Proof;
 use crate::hex_bytes::{Hash, HexBytes, Nonce, PublicKey, Signature};
 use crate::message::{Batch, UnavailableObject};
 use crate::record::Record;
@@ -26,6 +27,30 @@ pub fn batch_payload(box_id: Uuid, epoch: i64, seq: u64, hash: &Hash, lost: &Has
     payload.extend_from_slice(hash.as_bytes());
     payload.extend_from_slice(lost.as_bytes());
     payload
+}
+
+/// What the box signs for a Merkle root: `"gtv-proof-v1\0" | box id | epoch | first and last seq | root | ledger
+/// | hour count u32 | per hour: start_us, records, objects, evicted`, all numbers big-endian.
+pub fn proof_payload(box_id: Uuid, proof: &Proof) -> Vec<u8> {
+    let mut payload = b"gtv-proof-v1\0".to_vec();
+    payload.extend_from_slice(box_id.as_bytes());
+    payload.extend_from_slice(&proof.epoch.to_be_bytes());
+    payload.extend_from_slice(&proof.first_seq.to_be_bytes());
+    payload.extend_from_slice(&proof.last_seq.to_be_bytes());
+    payload.extend_from_slice(proof.root.as_bytes());
+    payload.extend_from_slice(proof.ledger.as_bytes());
+    payload.extend_from_slice(&(proof.hours.len() as u32).to_be_bytes());
+    for hour in &proof.hours {
+        payload.extend_from_slice(&hour.start_us.to_be_bytes());
+        for count in [hour.records, hour.objects, hour.evicted] {
+            payload.extend_from_slice(&count.to_be_bytes());
+        }
+    }
+    payload
+}
+
+pub fn verify_proof(key: &PublicKey, box_id: Uuid, proof: &Proof) -> bool {
+    verify(key, &proof_payload(box_id, proof), &proof.signature)
 }
 
 /// Digest of the lost objects that enters `batch_payload`.

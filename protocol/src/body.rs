@@ -1,7 +1,7 @@
 //! Bodies of records: what a box tells about cameras, plates, clips, gaps, evictions, alerts and itself.
 //! Unknown fields are ignored, so a newer box may add some; times are microseconds since 1970, UTC.
 
-use crate::hex_bytes::Hash;
+use crate::hex_bytes::{Hash, Signature};
 use crate::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -183,6 +183,40 @@ pub struct BoxStatus {
     pub drops: BTreeMap<String, u64>,
 }
 
+/// What the box says it has: a signed Merkle root over a part of its chain, and how much there was to tell in each hour.
+/// With it the center knows of records that it has not seen yet, and the box cannot deny those it has told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The chain that the root is over; not the one of this record if an epoch began in between.
+    pub epoch: i64,
+    /// First and last record under the root, both included; `first_seq` is one more than `last_seq` if there is none.
+    pub first_seq: u64,
+    pub last_seq: u64,
+    /// `merkle::root` over the hashes of these records.
+    pub root: Hash,
+    /// Names the database that counts; a box that lost its database begins to count anew.
+    pub ledger: Uuid,
+    /// Hours that are over and of which more is known than before.
+    pub hours: Vec<HourCount>,
+    /// Over `auth::proof_payload`.
+    pub signature: Signature,
+}
+
+/// What the box had to tell in one hour, by the time at which a record was made. Proofs themselves do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HourCount {
+    /// Begin of the hour, microseconds since 1970, UTC.
+    pub start_us: i64,
+    pub records: u64,
+    /// Objects that these records name.
+    pub objects: u64,
+    /// Of the records, those that had to go before they could be delivered; each has a tombstone.
+    pub evicted: u64,
+}
+
+/// Microseconds of an hour.
+pub const HOUR_US: i64 = 3_600_000_000;
+
 macro_rules! kinds {
     ($($variant:ident $name:literal),+ $(,)?) => {
         /// Kinds of records this version knows.
@@ -239,6 +273,7 @@ kinds! {
     Alert "alert",
     Recording "recording",
     BoxStatus "box_status",
+    Proof "proof",
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -325,6 +360,7 @@ impl Body {
                 count("bytes", b.bytes)?;
                 count("frames", b.frames)
             }
+            Body::Proof(b) => proof(b),
             Body::BoxStatus(b) => {
                 text("software", &b.software)?;
                 b.drops.keys().try_for_each(|reason| text("drops", reason))?;
@@ -335,6 +371,29 @@ impl Body {
             }
         }
     }
+}
+
+fn proof(b: &Proof) -> Result<(), BodyError> {
+    let invalid = |field, problem: String| Err(BodyError::Invalid { field, problem });
+    let records = b.last_seq.wrapping_sub(b.first_seq).wrapping_add(1);
+    if b.first_seq == 0 || records > limits::PROOF_RECORDS_MAX || b.last_seq > i64::MAX as u64 {
+        let problem = format!("{}..={} is no span of at most {}", b.first_seq, b.last_seq, limits::PROOF_RECORDS_MAX);
+        return invalid("first_seq..last_seq", problem);
+    }
+    if b.epoch <= 0 {
+        return invalid("epoch", "is not positive".to_owned());
+    }
+    if b.hours.len() > limits::PROOF_HOURS_MAX {
+        return invalid("hours", format!("has {} entries, at most {}", b.hours.len(), limits::PROOF_HOURS_MAX));
+    }
+    for hour in &b.hours {
+        time("hours.start_us", hour.start_us)?;
+        if hour.start_us % HOUR_US != 0 || hour.evicted > hour.records {
+            return invalid("hours", format!("{} is no begin of an hour, or more went than there was", hour.start_us));
+        }
+        [hour.records, hour.objects].into_iter().try_for_each(|n| count("hours", n))?;
+    }
+    Ok(())
 }
 
 fn bounded(field: &'static str, value: &str, max: usize) -> Result<(), BodyError> {

@@ -23,6 +23,7 @@ pub mod chain;
 pub mod codec;
 pub mod hex_bytes;
 pub mod limits;
+pub mod merkle;
 pub mod message;
 pub mod record;
 

@@ -30,3 +30,7 @@ pub const ALTERNATIVES_MAX: usize = 32;
 pub const TIME_US_MAX: i64 = 7_258_118_400_000_000;
 /// Window log of zstd: bounds the decoder's memory to 8 MiB.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Records under one signed root.
+pub const PROOF_RECORDS_MAX: u64 = 100_000;
+/// Hours that one proof counts.
+pub const PROOF_HOURS_MAX: usize = 500;

@@ -199,6 +199,45 @@ fn versions_meet_at_the_newest_common_one() {
     assert_eq!(range(1, 1).common(range(2, 5)), None);
 }
 
+#[test]
+fn a_proof_is_checked_and_bound_to_its_box() {
+    let records = chain_of(5);
+    let mut proof = body::Proof {
+        epoch: EPOCH,
+        first_seq: 1,
+        last_seq: 5,
+        root: gtv_protocol::merkle::root(records.iter().map(|record| &record.hash)),
+        ledger: Uuid::from_u128(3),
+        hours: vec![body::HourCount { start_us: body::HOUR_US * 400_000, records: 9, objects: 2, evicted: 4 }],
+        signature: HexBytes([0; 64]),
+    };
+    proof.signature = auth::sign(&key(), &auth::proof_payload(box_id(), &proof));
+    let key = auth::public_key(&key());
+    let raw = Body::Proof(proof.clone()).to_raw().unwrap();
+    let Body::Proof(back) = Body::parse("proof", &raw).unwrap() else { panic!("not a proof") };
+    assert!(auth::verify_proof(&key, box_id(), &back));
+    assert!(!auth::verify_proof(&key, Uuid::from_u128(8), &back));
+    let changed = |change: fn(&mut body::Proof)| {
+        let mut changed = proof.clone();
+        change(&mut changed);
+        auth::verify_proof(&key, box_id(), &changed)
+    };
+    assert!(!changed(|p| p.last_seq = 4));
+    assert!(!changed(|p| p.hours[0].evicted = 5));
+    assert!(!changed(|p| p.hours.clear()));
+
+    let refused = |change: fn(&mut body::Proof)| {
+        let mut changed = proof.clone();
+        change(&mut changed);
+        Body::Proof(changed).validate().is_err()
+    };
+    assert!(!refused(|p| p.last_seq = 0), "no record is a proof of the hours alone");
+    assert!(refused(|p| p.first_seq = 7));
+    assert!(refused(|p| p.last_seq = limits::PROOF_RECORDS_MAX + 1));
+    assert!(refused(|p| p.hours[0].start_us += 1));
+    assert!(refused(|p| p.hours[0].evicted = 10));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(frame in proptest::collection::vec(any::<u8>(), 0..512)) {
