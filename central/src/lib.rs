@@ -4,12 +4,14 @@
 //! typed rows in one transaction, COMMIT, acknowledge. Any number of these services run side by side; they share
 //! nothing but PostgreSQL and S3.
 
+pub mod api;
 pub mod audit;
 pub mod cmd;
 pub mod db;
 pub mod log;
 pub mod metrics;
 pub mod objects;
+pub mod plates;
 pub mod session;
 pub mod settings;
 pub mod web;

@@ -13,6 +13,7 @@ pub const RECORDS: &str = "gtv_sync_records_total";
 pub const RECORDS_REPEATED: &str = "gtv_sync_records_repeated_total";
 pub const RECORDS_RETOLD: &str = "gtv_sync_records_retold_total";
 pub const RECORDS_QUARANTINED: &str = "gtv_sync_records_quarantined_total";
+pub const PROOFS: &str = "gtv_sync_proofs_total";
 pub const REJECTS: &str = "gtv_sync_rejects_total";
 pub const REFUSALS: &str = "gtv_sync_refusals_total";
 pub const COMMIT_SECONDS: &str = "gtv_sync_commit_seconds";
@@ -32,6 +33,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(RECORDS_REPEATED, "Records that were already committed when they came");
     describe_counter!(RECORDS_RETOLD, "New records about things that an earlier record told");
     describe_counter!(RECORDS_QUARANTINED, "Records stored without a typed row");
+    describe_counter!(PROOFS, "Signed Merkle roots of the boxes, by outcome: verified, differs, unknown");
     describe_counter!(REJECTS, "Batches cut short, by code");
     describe_counter!(REFUSALS, "Sessions refused or ended, by code");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Transaction of one batch");

@@ -74,7 +74,16 @@ pub struct ServeArgs {
     #[arg(long, env = "GTV_SYNC_SESSIONS_MAX", default_value_t = 10_000)]
     pub sessions_max: usize,
     #[command(flatten)]
+    pub api: ApiArgs,
+    #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub s3: S3Args,
+}
+
+#[derive(Args, Clone)]
+pub struct ApiArgs {
+    /// Secret that signs the tokens of the read API, 32 characters or more; absent: the API is off
+    #[arg(long, env = "GTV_SYNC_API_SECRET", hide_env_values = true)]
+    pub api_secret: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! The HTTP side: the boxes' WebSocket, health checks and metrics.
 
+use crate::api;
+use crate::api::token::Tokens;
 use crate::session::{self, Center};
 use gtv_protocol::limits;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -21,12 +23,15 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Preparation {
     /// The schema is up to date.
     pub schema: AtomicBool,
+    /// The read API may ask: its role exists.
+    pub readers: AtomicBool,
     /// The buckets were reached once; a later outage does not make the service unready, rows without objects go on.
     pub buckets: AtomicBool,
 }
 
 pub fn routes(
     center: Arc<Center>,
+    tokens: Option<Arc<Tokens>>,
     preparation: Arc<Preparation>,
     metrics: PrometheusHandle,
     sessions: TaskTracker,
@@ -47,11 +52,31 @@ pub fn routes(
                 .max_frame_size(limits::FRAME_BYTES_MAX)
                 .on_upgrade(move |socket| sessions.track_future(session::serve(center, socket, peer)))
         });
-    let healthz = warp::path!("healthz").map(|| "ok\n");
+    let (has_secret, prepared) = (tokens.is_some(), preparation.clone());
+    let healthz = warp::path!("healthz").map(move || health(has_secret, &prepared));
+    let api = api::routes(center, tokens);
     let readyz =
         warp::path!("readyz").and(with_center).then(move |center: Arc<Center>| readiness(center, preparation.clone()));
     let metrics = warp::path!("metrics").map(move || metrics.render());
-    sync.or(warp::get().and(healthz.or(readyz).or(metrics))).recover(not_found)
+    sync.or(warp::get().and(healthz.or(readyz).or(metrics))).or(api).recover(not_found)
+}
+
+/// The process runs; and what it does without, because nobody configured it or it is not there.
+fn health(has_secret: bool, preparation: &Preparation) -> impl Reply + use<> {
+    let read_api = match (
+        has_secret,
+        preparation.schema.load(Ordering::Relaxed),
+        preparation.readers.load(Ordering::Relaxed),
+    ) {
+        (false, ..) => "off: GTV_SYNC_API_SECRET is not set",
+        (true, false, _) => "waits for the schema",
+        (true, true, false) => {
+            "off: the role gtv_reader is missing; as a superuser: CREATE ROLE gtv_reader; GRANT gtv_reader TO <the user of \
+             gtv-sync>; then grant it what migration 0008 grants"
+        }
+        (true, true, true) => "on",
+    };
+    warp::reply::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "read_api": read_api }))
 }
 
 async fn readiness(center: Arc<Center>, preparation: Arc<Preparation>) -> impl Reply {

@@ -48,7 +48,7 @@ async fn stage() -> Stage {
 impl Stage {
     /// (fault, seq) of each finding.
     fn findings(&self) -> Vec<(String, u64)> {
-        let (status, text) = self.center.command(&["audit", "--json"]);
+        let (status, text) = self.center.command(&["audit", "--objects", "--json"]);
         let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
         let findings = report["findings"].as_array().unwrap();
         assert_eq!(status.success(), findings.is_empty(), "{text}");
@@ -62,8 +62,7 @@ impl Stage {
 
     /// Runs `change`, returns what the audit finds, and undoes it.
     async fn after(&self, change: &str) -> Vec<(String, u64)> {
-        const TABLES: [&str; 6] =
-            ["sync.records", "sync.chains", "sync.heads", "sync.objects", "ai.detections", "ai.alternatives"];
+        const TABLES: [&str; 5] = ["sync.records", "sync.chains", "sync.heads", "sync.objects", "ai.detections"];
         // Foreign keys would restrict the attacker of these tests; real ones drop them as well.
         self.run("SET session_replication_role = replica").await;
         for table in TABLES {
@@ -94,15 +93,9 @@ async fn changes_in_the_database_are_named() {
     let unreadable = stage.after("UPDATE sync.records SET body = '{' WHERE seq = 3").await;
     assert_eq!(unreadable, named(&[("altered", 3)]));
 
-    let lost = stage
-        .after(
-            "DELETE FROM sync.records WHERE seq = 3; DELETE FROM ai.detections WHERE seq = 3;
-             DELETE FROM ai.alternatives WHERE seq = 3",
-        )
-        .await;
+    let lost = stage.after("DELETE FROM sync.records WHERE seq = 3; DELETE FROM ai.detections WHERE seq = 3").await;
     assert_eq!(lost, named(&[("missing", 3)]));
-    let cut = "DELETE FROM sync.records WHERE seq > 4; DELETE FROM ai.detections WHERE seq > 4;
-               DELETE FROM ai.alternatives WHERE seq > 4;";
+    let cut = "DELETE FROM sync.records WHERE seq > 4; DELETE FROM ai.detections WHERE seq > 4;";
     assert_eq!(stage.after(cut).await, named(&[("missing", 5)]));
     // Even if the position is turned back as well: the box's signature over record 6 remains.
     let turned_back =
@@ -157,7 +150,12 @@ async fn a_rewritten_chain_fails_at_the_signature() {
     }
     let head = prev_hash.as_bytes().as_slice();
     stage.sql.execute("UPDATE sync.chains SET hash = $1", &[&head]).await.unwrap();
-    stage.run("UPDATE ai.detections SET plate = 'ZZZ9Z99' WHERE seq = 2").await;
+    stage
+        .run(
+            "UPDATE ai.detections SET plate = 'ZZZ9Z99', keys = ai.search_keys('ZZZ9Z99', alternatives)
+               WHERE seq = 2",
+        )
+        .await;
     assert_eq!(stage.findings(), named(&[("altered", 3), ("altered", 6)]));
 
     // Adapting the signed hashes as well breaks the signatures, and a key of one's own is a foreign one.
@@ -179,12 +177,12 @@ async fn changes_in_the_buckets_are_named() {
     let stage = stage().await;
     upload(&stage.garage, &stage.crops[0], b"frop 0").await;
     assert_eq!(stage.findings(), named(&[("object_altered", 0)]));
-    let (status, _) = stage.center.command(&["audit", "--quick"]);
+    let (status, _) = stage.center.command(&["audit"]);
     assert!(status.success(), "the size is the same");
     let bucket = s3(&stage.garage, "lpr-images");
     bucket.delete(&Path::from(stage.crops[0].key.as_str())).await.unwrap();
     assert_eq!(stage.findings(), named(&[("object_missing", 0)]));
-    let (_, text) = stage.center.command(&["audit", "--quick"]);
+    let (_, text) = stage.center.command(&["audit"]);
     assert!(text.contains("object_missing") && text.contains(&stage.crops[0].key), "{text}");
 }
 
@@ -200,12 +198,7 @@ async fn the_same_thing_told_twice_is_named() {
     assert_eq!(stage.findings(), named(&[("duplicated", 7)]));
     let rows = stage.sql.query("SELECT id FROM ai.detections", &[]).await.unwrap();
     assert_eq!(rows.len(), 6, "and has one row");
-    let hidden = stage
-        .after(
-            "DELETE FROM sync.records WHERE seq = 2; DELETE FROM ai.detections WHERE seq = 2;
-             DELETE FROM ai.alternatives WHERE seq = 2",
-        )
-        .await;
+    let hidden = stage.after("DELETE FROM sync.records WHERE seq = 2; DELETE FROM ai.detections WHERE seq = 2").await;
     assert_eq!(hidden, named(&[("missing", 2), ("row_missing", 7)]));
 }
 
@@ -228,4 +221,78 @@ async fn a_new_epoch_may_tell_everything_again() {
     assert_eq!((rows.len(), total), (7, 7));
     let (_, text) = stage.center.command(&["audit"]);
     assert!(text.contains("13 records (6 retold)"), "{text}");
+}
+
+/// (expected, held, awaited, missing, altered, evicted)
+type Told = (Option<u64>, u64, u64, u64, u64, u64);
+
+impl Stage {
+    /// What the audit tells of the one hour: records, objects.
+    fn hour(&self, arguments: &[&str]) -> (Told, Told) {
+        let (_, text) = self.center.command(&[&["audit", "--objects", "--json"][..], arguments].concat());
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let hours = report["hours"].as_array().unwrap();
+        assert_eq!(hours.len(), 1, "{text}");
+        assert_eq!(hours[0]["hour"], "2026-09-21T14:00:00Z");
+        let told = |counts: &Value| {
+            let n = |name: &str| counts[name].as_u64();
+            let of = |name: &str| n(name).unwrap();
+            (n("expected"), of("held"), of("awaited"), of("missing"), of("altered"), of("evicted"))
+        };
+        (told(&hours[0]["records"]), told(&hours[0]["objects"]))
+    }
+}
+
+#[tokio::test]
+async fn each_hour_is_accounted_for() {
+    let mut stage = stage().await;
+    assert_eq!(stage.hour(&[]), ((None, 6, 0, 0, 0, 0), (None, 6, 0, 0, 0, 0)), "the box has stated nothing yet");
+    // Of ten records of the hour six are here, one went on the box, three are still to come.
+    stage.fake.prove(1, 6, 10, 8, 1);
+    let mut uplink = Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap();
+    uplink.deliver(&stage.fake).await;
+    assert_eq!(stage.findings(), []);
+    assert_eq!(stage.hour(&[]), ((Some(10), 6, 3, 0, 0, 1), (Some(8), 6, 2, 0, 0, 0)));
+    let verified: Option<bool> = stage.sql.query_one("SELECT verified FROM sync.roots", &[]).await.unwrap().get(0);
+    assert_eq!(verified, Some(true));
+    let (_, text) = stage.center.command(&["audit", "--from", "2026-09-21T15:00:00Z", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["hours"], serde_json::json!([]));
+
+    stage.run("SET session_replication_role = replica").await;
+    stage.run("DELETE FROM sync.records WHERE seq = 3; DELETE FROM ai.detections WHERE seq = 3").await;
+    stage.run("UPDATE sync.records SET body = replace(body, 'AAA1A14', 'AAA1A19') WHERE seq = 5").await;
+    upload(&stage.garage, &stage.crops[0], b"frop 0").await;
+    s3(&stage.garage, "lpr-images").delete(&Path::from(stage.crops[1].key.as_str())).await.unwrap();
+    let mut findings = stage.findings();
+    findings.sort();
+    let expected = [
+        ("altered", 5),
+        ("missing", 3),
+        ("object_altered", 0),
+        ("object_missing", 0),
+        ("root_differs", 7),
+        ("row_altered", 5),
+    ];
+    assert_eq!(findings, named(&expected));
+    // The crop of the record that is gone has its bytes still, but no record names it any more.
+    assert_eq!(stage.hour(&[]), ((Some(10), 4, 3, 1, 1, 1), (Some(8), 3, 3, 1, 1, 0)));
+}
+
+#[tokio::test]
+async fn an_end_that_was_cut_off_with_its_signatures_is_missed_by_the_root() {
+    let mut stage = stage().await;
+    stage.fake.prove(1, 6, 6, 6, 0);
+    let mut uplink = Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap();
+    uplink.deliver(&stage.fake).await;
+    // The whole end goes, but for the proof that names it.
+    let cut = "DELETE FROM sync.records WHERE seq IN (4, 5, 6); DELETE FROM ai.detections WHERE seq > 3;
+               DELETE FROM sync.heads WHERE seq > 3;";
+    assert_eq!(stage.after(cut).await, named(&[("missing", 4), ("root_differs", 7)]));
+    // A root by another key is no proof of anything.
+    let thief = FakeBox::new();
+    let honest = std::mem::replace(&mut stage.fake.key, thief.key);
+    stage.fake.prove(1, 6, 99, 99, 0);
+    stage.fake.key = honest;
+    Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap().deliver(&stage.fake).await;
+    assert_eq!(stage.findings(), named(&[("quarantined", 8)]));
 }

@@ -159,7 +159,7 @@ async fn kills_in_the_middle_of_batches_lose_nothing_and_double_nothing() {
     assert_eq!(count(&postgres, "ai.detections").await, expected);
     assert_eq!(count(&postgres, "(SELECT DISTINCT id FROM ai.detections) d").await, expected);
     assert_eq!(count(&postgres, "sync.incidents").await, 0);
-    let (status, report) = center.command(&["audit", "--json"]);
+    let (status, report) = center.command(&["audit", "--objects", "--json"]);
     assert!(status.success(), "{report}");
 }
 

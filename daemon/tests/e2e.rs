@@ -50,7 +50,7 @@ async fn a_camera_all_the_way_to_the_centre() {
     let evidence = evidence(&database).await;
     evidence_is_in_s3(&garage, &evidence).await;
     chain_is_gapless(&database).await;
-    let (status, report) = center.command(&["audit", "--json"]);
+    let (status, report) = center.command(&["audit", "--objects", "--json"]);
     assert!(status.success(), "audit: {report}");
     assert!(edge.stop(Duration::from_secs(30)), "an ordered stop:\n{}", edge.log());
     no_plate_in_the_log(&edge.log(), &truth);

@@ -77,7 +77,7 @@ async fn kills_and_cuts_lose_nothing() {
     every_segment_can_be_read(&edge.data_dir());
     let check = edge.command(&["check", "--deep"]).output().unwrap();
     assert!(check.status.success(), "gtv-edge check:\n{}", String::from_utf8_lossy(&check.stdout));
-    let (status, report) = center.command(&["audit", "--json"]);
+    let (status, report) = center.command(&["audit", "--objects", "--json"]);
     assert!(status.success(), "audit: {report}");
 }
 

@@ -365,8 +365,7 @@ async fn restored_backups_on_either_side_are_named_and_healed() {
     centre.center.stop();
     let sql = centre.sql().await;
     sql.batch_execute(
-        "DELETE FROM ai.alternatives WHERE seq > 5;
-         DELETE FROM ai.detections WHERE seq > 5;
+        "DELETE FROM ai.detections WHERE seq > 5;
          DELETE FROM sync.heads WHERE seq > 5;
          DELETE FROM sync.records WHERE seq > 5;
          UPDATE sync.chains SET seq = 5, hash = (SELECT hash FROM sync.records WHERE seq = 5);",

@@ -1,5 +1,6 @@
 //! Pure. Walks one stored chain, record by record, in the order of its numbers.
 
+use super::hours::{Gap, Hour};
 use super::{Fault, Finding};
 use crate::db::audit::{StoredHead, StoredRecord};
 use gtv_protocol::record::chain_hash;
@@ -13,6 +14,10 @@ pub struct ChainWalk {
     at: Position,
     pub signatures: u64,
     pub findings: Vec<Finding>,
+    /// Numbers that are gone.
+    pub gaps: Vec<Gap>,
+    /// When the last record was made.
+    made_us: Option<i64>,
     /// Records whose `prev_hash` is not the hash before them: (number, that hash), to be looked up.
     pub strays: Vec<(u64, gtv_protocol::Hash)>,
 }
@@ -20,19 +25,29 @@ pub struct ChainWalk {
 impl ChainWalk {
     pub fn new(box_id: Uuid, key: PublicKey, epoch: i64) -> Self {
         let at = Position::start(box_id, epoch);
-        Self { box_id, key, at, signatures: 0, findings: Vec::new(), strays: Vec::new() }
+        Self {
+            box_id,
+            key,
+            at,
+            signatures: 0,
+            findings: Vec::new(),
+            gaps: Vec::new(),
+            made_us: None,
+            strays: Vec::new(),
+        }
     }
 
     pub fn step(&mut self, stored: &StoredRecord, heads: &BTreeMap<u64, StoredHead>) {
         let expected = self.at.seq + 1;
         if stored.seq > expected {
-            self.missing(expected, stored.seq - 1);
+            self.missing(expected, stored.seq - 1, Some(stored.created_at_us));
             // Nothing is known of the hash in between.
             self.at.hash = stored.prev_hash;
         }
         if stored.prev_hash != self.at.hash {
             self.strays.push((stored.seq, stored.prev_hash));
         }
+        self.made_us = Some(stored.created_at_us);
         match &stored.record {
             Ok(record) if chain_hash(self.box_id, record) == stored.hash => {}
             Ok(_) => self.find(stored.seq, Fault::Altered, "the record does not match its hash"),
@@ -60,11 +75,11 @@ impl ChainWalk {
         }
     }
 
-    /// Compares the end of the walk with what the service had committed and the box had signed.
-    pub fn finish(&mut self, committed: Position, last_head: Option<u64>) {
-        let promised = committed.seq.max(last_head.unwrap_or(0));
+    /// Compares the end of the walk with what the service had committed and the box had signed, by batch or by root.
+    pub fn finish(&mut self, committed: Position, last_signed: Option<u64>) {
+        let promised = committed.seq.max(last_signed.unwrap_or(0));
         if promised > self.at.seq {
-            self.missing(self.at.seq + 1, promised);
+            self.missing(self.at.seq + 1, promised, None);
         } else if committed.seq < self.at.seq || committed.hash != self.at.hash {
             let detail = format!("sync.chains says {} is the last record, with another hash or number", committed.seq);
             self.find(self.at.seq, Fault::Altered, &detail);
@@ -73,6 +88,7 @@ impl ChainWalk {
 
     /// `found`: where a stray's predecessor really is, by number of the stray.
     pub fn explain_strays(&mut self, found: &BTreeMap<u64, u64>) {
+        self.made_us = None;
         for (seq, _) in std::mem::take(&mut self.strays) {
             match found.get(&seq) {
                 Some(before) => {
@@ -88,7 +104,8 @@ impl ChainWalk {
         }
     }
 
-    fn missing(&mut self, first: u64, last: u64) {
+    fn missing(&mut self, first: u64, last: u64, after_us: Option<i64>) {
+        self.gaps.push(Gap { records: last - first + 1, before_us: self.made_us, after_us });
         let detail = if first == last { "it is gone".to_owned() } else { format!("records {first}..={last} are gone") };
         self.find(first, Fault::Missing, &detail);
     }
@@ -98,6 +115,7 @@ impl ChainWalk {
             box_id: self.box_id,
             epoch: Some(self.at.epoch),
             seq: Some(seq),
+            hour: self.made_us.map(Hour::of),
             fault,
             detail: detail.to_owned(),
         };

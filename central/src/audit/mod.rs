@@ -1,8 +1,10 @@
 //! The audit: reads everything back and names what is missing, altered, duplicated or reordered.
 
 mod chain;
+mod hours;
 mod run;
 
+pub use hours::{Counts, Hour, HourLine};
 pub use run::{Scope, audit};
 
 use crate::db::incidents::Incident;
@@ -30,6 +32,8 @@ pub enum Fault {
     RowInvented,
     ObjectMissing,
     ObjectAltered,
+    /// The stored records do not give the Merkle root that the box signed.
+    RootDiffers,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +41,8 @@ pub struct Finding {
     pub box_id: Uuid,
     pub epoch: Option<i64>,
     pub seq: Option<u64>,
+    /// In which the record was made, where that is known.
+    pub hour: Option<Hour>,
     pub fault: Fault,
     pub detail: String,
 }
@@ -67,6 +73,9 @@ pub struct Report {
     pub objects_lost: u64,
     /// Objects gone after the retention time, as they should be.
     pub objects_expired: u64,
+    /// Signed Merkle roots that were computed again.
+    pub roots: u64,
+    pub hours: Vec<HourLine>,
     pub findings: Vec<Finding>,
     /// What the service noticed while it ran; each was refused then, so it is history and no finding.
     pub incidents: Vec<Incident>,

@@ -1,15 +1,17 @@
 //! Feeds the audit from PostgreSQL and S3, page by page.
 
 use super::chain::ChainWalk;
+use super::hours::{self, Found, Hour};
 use super::{Fault, Finding, Report};
 use crate::db::Database;
 use crate::db::audit::{ROW_TABLES, Retold, RowFault, StoredChain};
 use crate::db::objects::{Checked, StoredObject};
+use crate::db::proofs::{Verdict, judge};
 use crate::objects::Objects;
 use crate::objects::check::{Depth, ObjectFault};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 const RECORDS_PER_PAGE: i64 = 2000;
@@ -19,8 +21,12 @@ const CHECKS_AT_A_TIME: usize = 16;
 pub struct Scope {
     /// All boxes if `None`.
     pub box_id: Option<Uuid>,
-    /// Only look for objects and their sizes, do not read them back.
-    pub quick: bool,
+    /// Hours to tell of, microseconds since 1970: from the first to before the second. Chains are walked whole, for
+    /// one link proves the next.
+    pub from_us: i64,
+    pub to_us: i64,
+    /// Read objects back and hash them, instead of looking for them and their sizes.
+    pub content: bool,
     pub retention_days: u32,
 }
 
@@ -34,17 +40,53 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
     let mut report = Report::default();
     for box_id in boxes {
         report.boxes += 1;
+        let before = report.findings.len();
+        let mut found = Found::default();
         for chain in db.chains(box_id).await? {
-            audit_chain(db, &chain, &mut report).await?;
+            audit_chain(db, &chain, &mut report, &mut found).await?;
         }
+        audit_roots(db, box_id, &mut report).await?;
         audit_rows(db, box_id, &mut report).await?;
-        audit_objects(db, objects, scope, box_id, &mut report).await?;
+        audit_objects(db, objects, scope, box_id, &mut report, &mut found).await?;
+        // One record may have several faults.
+        let altered: BTreeSet<_> = report.findings[before..]
+            .iter()
+            .filter(|finding| finding.fault == Fault::Altered)
+            .filter_map(|finding| Some((finding.hour?, finding.epoch, finding.seq)))
+            .collect();
+        for (hour, ..) in altered {
+            *found.altered_records.entry(hour).or_default() += 1;
+        }
+        let rows = db.hours(box_id, scope.from_us, scope.to_us).await?;
+        report.hours.extend(hours::lines(box_id, &rows, &found));
         report.incidents.extend(db.incidents(box_id).await?);
     }
+    let asked = |hour: Hour| hour.0 >= scope.from_us && hour.0 < scope.to_us;
+    report.findings.retain(|finding| finding.hour.is_none_or(asked));
     Ok(report)
 }
 
-async fn audit_chain(db: &Database, chain: &StoredChain, report: &mut Report) -> anyhow::Result<()> {
+/// Computes every signed root again.
+async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = (0, 0);
+    while let Some(root) = db.next_root(box_id, after).await? {
+        after = (root.epoch, root.seq);
+        report.roots += 1;
+        let Some(proof) = &root.proof else { continue };
+        if let Verdict::Differs { detail, .. } = judge(root.seq, root.epoch, proof, &root.hashes) {
+            let (epoch, seq) = (Some(root.epoch), Some(root.seq));
+            report.findings.push(Finding { box_id, epoch, seq, hour: None, fault: Fault::RootDiffers, detail });
+        }
+    }
+    Ok(())
+}
+
+async fn audit_chain(
+    db: &Database,
+    chain: &StoredChain,
+    report: &mut Report,
+    box_found: &mut Found,
+) -> anyhow::Result<()> {
     report.chains += 1;
     let (box_id, epoch) = (chain.box_id, chain.committed.epoch);
     let mut walk = ChainWalk::new(box_id, chain.key, epoch);
@@ -59,7 +101,7 @@ async fn audit_chain(db: &Database, chain: &StoredChain, report: &mut Report) ->
             walk.step(stored, &heads);
         }
     }
-    walk.finish(chain.committed, chain.last_head);
+    walk.finish(chain.committed, chain.last_signed);
     let mut found = BTreeMap::new();
     for (seq, prev_hash) in &walk.strays {
         if let Some(before) = db.seq_of_hash(box_id, epoch, prev_hash).await? {
@@ -68,6 +110,7 @@ async fn audit_chain(db: &Database, chain: &StoredChain, report: &mut Report) ->
     }
     walk.explain_strays(&found);
     report.signatures += walk.signatures;
+    box_found.gaps.append(&mut walk.gaps);
     report.findings.append(&mut walk.findings);
     Ok(())
 }
@@ -76,7 +119,7 @@ async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow:
     let mut retold = 0;
     let mut findings = Vec::new();
     let mut find = |epoch, seq, fault, detail: String| {
-        findings.push(Finding { box_id, epoch: Some(epoch), seq: Some(seq), fault, detail });
+        findings.push(Finding { box_id, epoch: Some(epoch), seq: Some(seq), hour: None, fault, detail });
     };
     for table in ROW_TABLES {
         for (epoch, seq, fault) in db.row_faults(box_id, table).await? {
@@ -114,12 +157,14 @@ async fn audit_objects(
     scope: &Scope,
     box_id: Uuid,
     report: &mut Report,
+    found: &mut Found,
 ) -> anyhow::Result<()> {
-    let depth = if scope.quick { Depth::Size } else { Depth::Content { bytes_max: u64::MAX } };
+    let depth = if scope.content { Depth::Content { bytes_max: u64::MAX } } else { Depth::Size };
     let mut after = (String::new(), String::new());
+    let mut faults: Vec<(String, Fault, String)> = Vec::new();
     loop {
         let page = db.objects_page(box_id, (&after.0, &after.1), OBJECTS_PER_PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else { break };
         after = (last.bucket.clone(), last.key.clone());
         let mut checks = Vec::new();
         for (object, age_days) in page {
@@ -138,20 +183,36 @@ async fn audit_objects(
         let mut results = stream::iter(checks).buffered(CHECKS_AT_A_TIME);
         while let Some((result, age_days)) = results.next().await {
             let Err(fault) = result else { continue };
-            let (name, detail) = match fault {
+            let (key, fault, detail) = match fault {
                 ObjectFault::Missing { .. } if expired(age_days, scope.retention_days) => {
                     report.objects_expired += 1;
                     continue;
                 }
-                ObjectFault::Missing { bucket, key } => (Fault::ObjectMissing, format!("{bucket}/{key} is gone")),
+                ObjectFault::Missing { bucket, key } => {
+                    let detail = format!("{bucket}/{key} is gone");
+                    (key, Fault::ObjectMissing, detail)
+                }
                 ObjectFault::Mismatch { bucket, key, problem } => {
-                    (Fault::ObjectAltered, format!("{bucket}/{key} {problem}"))
+                    let detail = format!("{bucket}/{key} {problem}");
+                    (key, Fault::ObjectAltered, detail)
                 }
                 ObjectFault::Down { .. } => return Err(fault).context("the audit could not be finished"),
             };
-            report.findings.push(Finding { box_id, epoch: None, seq: None, fault: name, detail });
+            faults.push((key, fault, detail));
         }
     }
+    let keys: Vec<String> = faults.iter().map(|(key, ..)| key.clone()).collect();
+    let made = if keys.is_empty() { BTreeMap::new() } else { db.made_of_objects(box_id, &keys).await? };
+    for (key, fault, detail) in faults {
+        let hour = made.get(&key).map(|us| Hour::of(*us));
+        let counts =
+            if fault == Fault::ObjectMissing { &mut found.missing_objects } else { &mut found.altered_objects };
+        if let Some(hour) = hour {
+            *counts.entry(hour).or_default() += 1;
+        }
+        report.findings.push(Finding { box_id, epoch: None, seq: None, hour, fault, detail });
+    }
+    Ok(())
 }
 
 fn expired(age_days: f64, retention_days: u32) -> bool {

@@ -1,6 +1,6 @@
 //! `gtv-sync audit`
 
-use crate::audit::{Report, Scope, audit};
+use crate::audit::{Hour, Report, Scope, audit};
 use crate::db::Database;
 use crate::objects::Objects;
 use crate::settings::{DatabaseArgs, S3Args};
@@ -13,9 +13,15 @@ pub struct AuditArgs {
     /// Only this box
     #[arg(long = "box", value_name = "ID")]
     box_id: Option<Uuid>,
-    /// Compare sizes of objects, do not read them back
+    /// First hour to tell of, RFC 3339 (2026-01-31T12:00:00Z); absent: from the beginning
+    #[arg(long, value_name = "TIME", value_parser = time_us)]
+    from: Option<i64>,
+    /// Tell of the hours before this time
+    #[arg(long, value_name = "TIME", value_parser = time_us)]
+    to: Option<i64>,
+    /// Read all objects back and hash them, instead of comparing their sizes
     #[arg(long)]
-    quick: bool,
+    objects: bool,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -28,7 +34,13 @@ pub struct AuditArgs {
 pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let db = Database::new(&args.database)?;
     let objects = Objects::new(&args.s3)?;
-    let scope = Scope { box_id: args.box_id, quick: args.quick, retention_days: args.s3.retention_days };
+    let scope = Scope {
+        box_id: args.box_id,
+        from_us: args.from.map_or(0, |us| Hour::of(us).0),
+        to_us: args.to.unwrap_or(i64::MAX),
+        content: args.objects,
+        retention_days: args.s3.retention_days,
+    };
     let report = audit(&db, &objects, &scope).await?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -38,7 +50,16 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn time_us(text: &str) -> Result<i64, String> {
+    let time = chrono::DateTime::parse_from_rfc3339(text);
+    time.map(|time| time.timestamp_micros()).map_err(|e| format!("{e}; write it like 2026-01-31T12:00:00Z"))
+}
+
 fn print(report: &Report) {
+    for line in &report.hours {
+        println!("box {} {}: records {}", line.box_id, line.hour, line.records);
+        println!("{:>62} objects {}", "", line.objects);
+    }
     for finding in &report.findings {
         println!("{finding}");
     }
@@ -55,12 +76,13 @@ fn print(report: &Report) {
         );
     }
     println!(
-        "{} boxes, {} chains, {} records ({} retold), {} signatures, {} objects ({} lost by their box, {} expired): {} findings",
+        "{} boxes, {} chains, {} records ({} retold), {} signatures, {} roots, {} objects ({} lost by their box, {} expired): {} findings",
         report.boxes,
         report.chains,
         report.records,
         report.records_retold,
         report.signatures,
+        report.roots,
         report.objects,
         report.objects_lost,
         report.objects_expired,

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 pub async fn run(args: &DatabaseArgs) -> anyhow::Result<ExitCode> {
     let db = Database::new(args)?;
     let applied = db.migrate().await?;
-    db.ensure_partitions().await?;
     for name in &applied {
         println!("applied {name}");
     }

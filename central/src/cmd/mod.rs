@@ -5,6 +5,7 @@ mod enrol;
 mod migrate;
 mod provision;
 mod serve;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Enrol(enrol::EnrolArgs),
     /// Verify chains, signatures, rows and objects; name what is missing, altered, duplicated or reordered
     Audit(Box<audit::AuditArgs>),
+    /// Issue a token for the read API
+    Token(token::TokenArgs),
 }
 
 pub fn main(cli: Cli) -> ExitCode {
@@ -49,6 +52,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Provision(args) => provision::run(&args).await,
             Command::Enrol(args) => enrol::run(&args).await,
             Command::Audit(args) => audit::run(&args).await,
+            Command::Token(args) => token::run(&args),
         }
     });
     result.unwrap_or_else(|error| {

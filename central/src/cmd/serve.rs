@@ -1,5 +1,6 @@
 //! `gtv-sync serve`, from top to bottom: metrics, clients, listener, preparation in the background, requests, drain.
 
+use crate::api::token::Tokens;
 use crate::db::Database;
 use crate::metrics;
 use crate::objects::Objects;
@@ -21,11 +22,16 @@ use tracing::{info, warn};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// The recorder drops what it no longer needs, and new months get their partition.
+/// The recorder drops what it no longer needs.
 const UPKEEP: Duration = Duration::from_secs(10);
-const PARTITION_CHECK: Duration = Duration::from_secs(6 * 3600);
 
 pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let tokens = match &args.api.api_secret {
+        Some(secret) => {
+            Some(Arc::new(Tokens::new(secret).map_err(|problem| anyhow::anyhow!("--api-secret: {problem}"))?))
+        }
+        None => None,
+    };
     let metrics = metrics::install()?;
     let db = Database::new(&args.database)?;
     let objects = Objects::new(&args.s3)?;
@@ -49,7 +55,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         }
     });
 
-    let routes = web::routes(center, preparation, metrics, sessions.clone());
+    let routes = web::routes(center, tokens, preparation, metrics, sessions.clone());
     let mut terminate = signal(SignalKind::terminate()).context("signal handler")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signal handler")?;
     let server = warp::serve(routes).incoming(listener).graceful(stopping.clone().cancelled_owned()).run();
@@ -80,7 +86,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Migrates as soon as PostgreSQL answers, then keeps the partitions ahead of time.
+/// Migrates as soon as PostgreSQL answers.
 async fn prepare_schema(center: Arc<Center>, preparation: Arc<Preparation>) {
     let mut wait = RETRY_FIRST;
     loop {
@@ -96,19 +102,11 @@ async fn prepare_schema(center: Arc<Center>, preparation: Arc<Preparation>) {
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_LONGEST);
     }
-    loop {
-        let pause = match center.db.ensure_partitions().await {
-            Ok(()) => {
-                preparation.schema.store(true, Ordering::Relaxed);
-                PARTITION_CHECK
-            }
-            Err(error) => {
-                warn!(%error, "the partitions of the next months could not be made");
-                RETRY_LONGEST
-            }
-        };
-        tokio::time::sleep(pause).await;
+    match center.db.may_read().await {
+        Ok(may) => preparation.readers.store(may, Ordering::Relaxed),
+        Err(error) => warn!(%error, "whether the read API may ask is not known; it stays off until the next start"),
     }
+    preparation.schema.store(true, Ordering::Relaxed);
 }
 
 async fn prepare_buckets(center: Arc<Center>, preparation: Arc<Preparation>) {

@@ -2,6 +2,7 @@
 
 use super::chain::position_of;
 use super::{Database, DbError, hash_column};
+use gtv_protocol::body::Proof;
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{Hash, Position, PublicKey, Record, Signature};
 use serde_json::value::RawValue;
@@ -14,11 +15,13 @@ pub struct StoredChain {
     /// The box's registered key.
     pub key: PublicKey,
     pub committed: Position,
-    pub last_head: Option<u64>,
+    /// Last record under a signature of the box, that of a batch or of a root.
+    pub last_signed: Option<u64>,
 }
 
 pub struct StoredRecord {
     pub seq: u64,
+    pub created_at_us: i64,
     pub prev_hash: Hash,
     pub hash: Hash,
     /// Or why the row cannot be a record any more.
@@ -51,22 +54,28 @@ pub struct RowTable {
     function: &'static str,
     /// Columns that identify a row.
     key: &'static [&'static str],
+    /// Things that are told again: only the newest record of each has a row.
+    newest: bool,
 }
 
 pub const ROW_TABLES: &[RowTable] = &[
     table("ai.detections", "sync.detection_rows"),
-    RowTable { name: "ai.alternatives", function: "sync.alternative_rows", key: &["box_id", "epoch", "seq", "rank"] },
     table("ai.alerts", "sync.alert_rows"),
     table("streaming.clips", "sync.clip_rows"),
     table("streaming.recordings", "sync.recording_rows"),
     table("streaming.gaps", "sync.gap_rows"),
     table("streaming.tombstones", "sync.tombstone_rows"),
-    // Only the newest record of a camera has a row.
-    RowTable { name: "cidades.cameras", function: "sync.camera_rows", key: &["box_id", "camera"] },
+    table("sync.roots", "sync.root_rows"),
+    RowTable { name: "sync.hours", function: "sync.hour_rows", key: &["box_id", "ledger", "hour"], newest: true },
+    RowTable { name: "cidades.cameras", function: "sync.camera_rows", key: &["box_id", "camera"], newest: true },
 ];
 
+/// What the service adds to a row and no record says: the tenant (rows keep the one they were stored for when a box is
+/// handed over) and whether a root was verified.
+const ADDED: &str = "'{prefeitura_id,verified}'::text[]";
+
 const fn table(name: &'static str, function: &'static str) -> RowTable {
-    RowTable { name, function, key: &["box_id", "epoch", "seq"] }
+    RowTable { name, function, key: &["box_id", "epoch", "seq"], newest: false }
 }
 
 pub enum RowFault {
@@ -80,8 +89,11 @@ impl Database {
         let client = self.client().await?;
         let rows = client
             .query(
-                "SELECT c.epoch, c.seq, c.hash, b.public_key,
-                        (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)) AS last_head
+                // A root over an older chain may be over numbers that the box gave and never sent under them.
+                "SELECT c.epoch, c.seq, c.hash, b.public_key, greatest(
+                        (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)),
+                        (SELECT max(r.last_seq) FROM sync.roots r
+                         WHERE (r.box_id, r.epoch, r.of_epoch) = (c.box_id, c.epoch, c.epoch))) AS last_signed
                  FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id WHERE c.box_id = $1 ORDER BY c.epoch",
                 &[&box_id],
             )
@@ -92,7 +104,7 @@ impl Database {
                     box_id,
                     key: hash_column(row, "public_key")?,
                     committed: position_of(row)?,
-                    last_head: row.try_get::<_, Option<i64>>("last_head")?.map(i64::cast_unsigned),
+                    last_signed: row.try_get::<_, Option<i64>>("last_signed")?.map(i64::cast_unsigned),
                 })
             })
             .collect()
@@ -155,11 +167,11 @@ impl Database {
         row.map(|row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned())).transpose()
     }
 
-    /// Typed rows that differ from what the records say; derived again by the functions that made them.
+    /// Typed rows that differ from what the records say, derived again by PostgreSQL.
     pub async fn row_faults(&self, box_id: Uuid, table: &RowTable) -> Result<Vec<(i64, u64, RowFault)>, DbError> {
-        let RowTable { name, function, key } = table;
+        let RowTable { name, function, key, newest } = table;
         let key_list = key.join(", ");
-        let newest_only = if key.contains(&"camera") {
+        let newest_only = if *newest {
             format!("SELECT DISTINCT ON ({key_list}) * FROM derived ORDER BY {key_list}, epoch DESC, seq DESC")
         } else {
             "SELECT * FROM derived".to_owned()
@@ -172,7 +184,7 @@ impl Database {
              )
              SELECT coalesce(e.epoch, s.epoch), coalesce(e.seq, s.seq), e.seq IS NULL, s.seq IS NULL
              FROM expected e FULL JOIN stored s USING ({key_list})
-             WHERE to_jsonb(e) IS DISTINCT FROM to_jsonb(s) ORDER BY 1, 2"
+             WHERE to_jsonb(e) - {ADDED} IS DISTINCT FROM to_jsonb(s) - {ADDED} ORDER BY 1, 2"
         );
         let client = self.client().await?;
         // Reads whole tables: may take longer than a statement of the service.
@@ -235,6 +247,43 @@ impl Database {
     }
 }
 
+impl Database {
+    /// The roots that the box signed, each with the hashes that are stored for the records under it; one by one,
+    /// because a root may be over many. `after` is the (epoch, seq) of the last one.
+    pub async fn next_root(&self, box_id: Uuid, after: (i64, u64)) -> Result<Option<StoredRoot>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT epoch, seq, of_epoch, body FROM sync.records JOIN sync.roots USING (box_id, epoch, seq)
+                   WHERE box_id = $1 AND (epoch, seq) > ($2, $3) ORDER BY epoch, seq LIMIT 1";
+        let Some(row) = client.query_opt(sql, &[&box_id, &after.0, &after.1.cast_signed()]).await? else {
+            return Ok(None);
+        };
+        let proof: Option<Proof> = serde_json::from_str(row.try_get("body")?).ok();
+        let hashes = match &proof {
+            Some(proof) => self.hashes(box_id, proof.epoch, proof.first_seq, proof.last_seq).await?,
+            None => BTreeMap::new(),
+        };
+        let (epoch, seq) = (row.try_get("epoch")?, row.try_get::<_, i64>("seq")?.cast_unsigned());
+        Ok(Some(StoredRoot { epoch, seq, proof, hashes: hashes.into_values().collect() }))
+    }
+
+    /// When the first record was made that names each of these objects, by key.
+    pub async fn made_of_objects(&self, box_id: Uuid, keys: &[String]) -> Result<BTreeMap<String, i64>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT o->>'key', min(r.created_at_us) FROM sync.records r, jsonb_array_elements(r.objects) o
+                   WHERE r.box_id = $1 AND o->>'key' = ANY($2) GROUP BY 1";
+        let rows = client.query(sql, &[&box_id, &keys]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+}
+
+/// A root as it is stored; no proof if its record was altered, which the walk of the chain names.
+pub struct StoredRoot {
+    pub epoch: i64,
+    pub seq: u64,
+    pub proof: Option<Proof>,
+    pub hashes: Vec<Hash>,
+}
+
 fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
     let seq = row.try_get::<_, i64>("seq")?.cast_unsigned();
     let (prev_hash, hash) = (hash_column(row, "prev_hash")?, hash_column(row, "hash")?);
@@ -246,5 +295,5 @@ fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
         .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? }));
     let reason: Option<String> = row.try_get("reason")?;
     let quarantined = (row.try_get::<_, &str>("state")? == "quarantined").then(|| reason.unwrap_or_default());
-    Ok(StoredRecord { seq, prev_hash, hash, record, quarantined })
+    Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined })
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Outcome of a box's request to begin a session.
 pub enum Admission {
-    Admitted { prefeitura: String, newly_enrolled: bool },
+    Admitted { tenant: Uuid, prefeitura: String, newly_enrolled: bool },
     Refused { code: RefusalCode, message: String },
 }
 
@@ -73,7 +73,7 @@ impl Database {
 async fn admit(tx: &Transaction<'_>, hello: &Hello, mode: EnrolMode) -> Result<Admission, DbError> {
     let known = tx
         .query_opt(
-            "SELECT b.public_key, b.enabled, p.slug FROM cidades.boxes b
+            "SELECT b.public_key, b.enabled, p.id, p.slug FROM cidades.boxes b
              JOIN cidades.prefeituras p ON p.id = b.prefeitura_id WHERE b.id = $1",
             &[&hello.box_id],
         )
@@ -94,7 +94,8 @@ async fn admit(tx: &Transaction<'_>, hello: &Hello, mode: EnrolMode) -> Result<A
             &[&hello.box_id, &hello.software],
         )
         .await?;
-        return Ok(Admission::Admitted { prefeitura: row.try_get("slug")?, newly_enrolled: false });
+        let (tenant, prefeitura) = (row.try_get("id")?, row.try_get("slug")?);
+        return Ok(Admission::Admitted { tenant, prefeitura, newly_enrolled: false });
     }
     let tenant = match (&hello.enrol_code, mode) {
         (Some(code), _) => {
@@ -128,7 +129,7 @@ async fn admit(tx: &Transaction<'_>, hello: &Hello, mode: EnrolMode) -> Result<A
         &[&hello.box_id, &tenant.0, &hello.name, &hello.site, &hello.public_key.as_bytes().as_slice(), &hello.software],
     )
     .await?;
-    Ok(Admission::Admitted { prefeitura: tenant.1, newly_enrolled: true })
+    Ok(Admission::Admitted { tenant: tenant.0, prefeitura: tenant.1, newly_enrolled: true })
 }
 
 /// Id of a tenant; created on first use.

@@ -1,18 +1,23 @@
 //! The transaction of a batch: records, typed rows, objects, signature and position, all or nothing.
 
 use super::chain::position_of;
+use super::detections::{self, Passage};
 use super::objects::StoredObject;
+use super::proofs::{self, Verdict};
 use super::{Database, DbError};
 use deadpool_postgres::Transaction;
-use gtv_protocol::{Batch, Hash, Kind, Position, PublicKey, Record, Signature, auth};
-use std::collections::BTreeSet;
+use gtv_protocol::{Batch, Body, Hash, Kind, Position, PublicKey, Record, Signature, auth};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{Json, ToSql, Type};
 use uuid::Uuid;
 
-/// A record that continues the chain, and why it gets no typed row, if so.
-pub struct Reviewed {
-    pub record: Record,
-    pub quarantine: Option<String>,
+/// A record that continues the chain, and its body, or why it gets no typed row.
+pub struct Reviewed<'a> {
+    pub record: &'a Record,
+    pub body: Result<Body, String>,
 }
 
 /// The box's signature over the last record of a batch.
@@ -29,11 +34,13 @@ impl Head {
 }
 
 /// What is written in one transaction.
-pub struct Accepted {
+pub struct Accepted<'a> {
     pub box_id: Uuid,
+    /// The prefeitura that the rows belong to.
+    pub tenant: Uuid,
     /// Position the records continue; the transaction checks that it still is the committed one.
     pub after: Position,
-    pub records: Vec<Reviewed>,
+    pub records: Vec<Reviewed<'a>>,
     pub objects: Vec<StoredObject>,
     /// Absent if the batch was cut short: its signature is over a record that is not written now.
     pub head: Option<Head>,
@@ -44,6 +51,8 @@ pub enum Outcome {
         to: Position,
         quarantined: u64,
         retold: u64,
+        /// What became of the signed roots among the records.
+        proofs: Vec<Verdict>,
     },
     /// Another session of the same box was faster; nothing was written.
     Moved,
@@ -51,10 +60,25 @@ pub enum Outcome {
     Superseded,
 }
 
+impl Accepted<'_> {
+    fn passages(&self) -> Result<Vec<Passage<'_>>, DbError> {
+        self.records
+            .iter()
+            .filter_map(|reviewed| match &reviewed.body {
+                Ok(Body::Detection(body)) => Some(Passage::of(reviewed.record, body)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
 impl Database {
-    pub async fn commit(&self, accepted: &Accepted) -> Result<Outcome, DbError> {
+    pub async fn commit(&self, accepted: &Accepted<'_>) -> Result<Outcome, DbError> {
         let Some(last) = accepted.records.last() else { return Ok(Outcome::Moved) };
         let to = Position { epoch: accepted.after.epoch, seq: last.record.seq, hash: last.record.hash };
+        let passages = accepted.passages()?;
+        self.ensure_days(&passages).await?;
+        self.note_plates(accepted.tenant, &passages).await?;
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         match lock_chain(&tx, accepted.box_id, accepted.after.epoch).await? {
@@ -64,7 +88,8 @@ impl Database {
         }
         let standings = standings(&tx, accepted).await?;
         insert_records(&tx, accepted, &standings).await?;
-        let late = insert_typed(&tx, accepted, &standings, to).await?;
+        let late = insert_typed(&tx, accepted, &passages, &standings, to).await?;
+        let proofs = proofs::verify(&tx, accepted).await?;
         insert_objects(&tx, accepted).await?;
         if let Some(head) = &accepted.head {
             insert_head(&tx, accepted.box_id, to, head).await?;
@@ -78,7 +103,7 @@ impl Database {
         tx.execute(&statement, &[&accepted.box_id, &to.epoch, &seq, &hash]).await?;
         tx.commit().await?;
         let count = |name| standings.iter().filter(|s| s.name() == name).count() as u64;
-        Ok(Outcome::Committed { to, quarantined: count("quarantined") + late, retold: count("retold") })
+        Ok(Outcome::Committed { to, quarantined: count("quarantined") + late, retold: count("retold"), proofs })
     }
 }
 
@@ -104,7 +129,7 @@ impl Standing {
     }
 }
 
-async fn standings(tx: &Transaction<'_>, accepted: &Accepted) -> Result<Vec<Standing>, DbError> {
+async fn standings(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Vec<Standing>, DbError> {
     let things: Vec<(&str, &str)> =
         accepted.records.iter().map(|r| (r.record.kind.as_str(), r.record.id.as_str())).collect();
     let (kinds, ids): (Vec<&str>, Vec<&str>) = things.iter().copied().unzip();
@@ -120,10 +145,10 @@ async fn standings(tx: &Transaction<'_>, accepted: &Accepted) -> Result<Vec<Stan
     let told_again = [Kind::Camera.as_str(), Kind::BoxStatus.as_str()];
     let mut standings = Vec::with_capacity(things.len());
     for (reviewed, (kind, id)) in accepted.records.iter().zip(things) {
-        standings.push(match &reviewed.quarantine {
-            Some(reason) => Standing::Quarantined(reason.clone()),
-            None if told_again.contains(&kind) || told.insert((kind.to_owned(), id.to_owned())) => Standing::Applied,
-            None => Standing::Retold,
+        standings.push(match &reviewed.body {
+            Err(reason) => Standing::Quarantined(reason.clone()),
+            Ok(_) if told_again.contains(&kind) || told.insert((kind.to_owned(), id.to_owned())) => Standing::Applied,
+            Ok(_) => Standing::Retold,
         });
     }
     Ok(standings)
@@ -158,80 +183,80 @@ async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Lo
     Ok(Locked::At(position_of(&row)?))
 }
 
-async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted, standings: &[Standing]) -> Result<(), DbError> {
-    let records = &accepted.records;
-    let seqs: Vec<i64> = records.iter().map(|r| r.record.seq.cast_signed()).collect();
-    let prev_hashes: Vec<&[u8]> = records.iter().map(|r| r.record.prev_hash.as_bytes().as_slice()).collect();
-    let hashes: Vec<&[u8]> = records.iter().map(|r| r.record.hash.as_bytes().as_slice()).collect();
-    let kinds: Vec<&str> = records.iter().map(|r| r.record.kind.as_str()).collect();
-    let ids: Vec<&str> = records.iter().map(|r| r.record.id.as_str()).collect();
-    let created: Vec<i64> = records.iter().map(|r| r.record.created_at_us).collect();
-    let objects: Vec<serde_json::Value> = records
-        .iter()
-        .map(|r| serde_json::to_value(&r.record.objects))
-        .collect::<Result<_, _>>()
-        .map_err(|e| DbError::Data(format!("objects of a record: {e}")))?;
-    let bodies: Vec<&str> = records.iter().map(|r| r.record.body.get()).collect();
-    let states: Vec<&str> = standings.iter().map(Standing::name).collect();
-    let reasons: Vec<Option<&str>> = standings.iter().map(Standing::reason).collect();
-    let statement = tx
+const RECORD_COLUMNS: &[Type] = &[
+    Type::UUID,
+    Type::INT8,
+    Type::INT8,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::TEXT,
+    Type::TEXT,
+    Type::INT8,
+    Type::JSONB,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+];
+
+async fn insert_records(tx: &Transaction<'_>, accepted: &Accepted<'_>, standings: &[Standing]) -> Result<(), DbError> {
+    let copy = tx
         .prepare_cached(
-            "INSERT INTO sync.records (box_id, epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body,
-                                       state, reason)
-             SELECT $1::uuid, $2::bigint, r.*
-             FROM unnest($3::bigint[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[],
-                         $10::text[], $11::text[], $12::text[])
-                  AS r (seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason)",
+            "COPY sync.records (box_id, epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body, state,
+                                reason) FROM STDIN BINARY",
         )
         .await?;
-    tx.execute(
-        &statement,
-        &[
+    let mut rows = pin!(BinaryCopyInWriter::new(tx.copy_in(&copy).await?, RECORD_COLUMNS));
+    for (Reviewed { record, .. }, standing) in accepted.records.iter().zip(standings) {
+        let row: [&(dyn ToSql + Sync); 12] = [
             &accepted.box_id,
-            &accepted.after.epoch,
-            &seqs,
-            &prev_hashes,
-            &hashes,
-            &kinds,
-            &ids,
-            &created,
-            &objects,
-            &bodies,
-            &states,
-            &reasons,
-        ],
-    )
-    .await?;
+            &record.epoch,
+            &record.seq.cast_signed(),
+            &record.prev_hash.as_bytes().as_slice(),
+            &record.hash.as_bytes().as_slice(),
+            &record.kind,
+            &record.id,
+            &record.created_at_us,
+            &Json(&record.objects),
+            &record.body.get(),
+            &standing.name(),
+            &standing.reason(),
+        ];
+        rows.as_mut().write(&row).await?;
+    }
+    rows.finish().await?;
     Ok(())
 }
 
-/// Derives the typed rows. If PostgreSQL cannot make a row of one record (a number out of range, text it cannot hold),
-/// that record is quarantined instead of blocking its chain for ever. Returns how many were.
+/// Writes the typed rows. If PostgreSQL cannot hold that of one record, this record is quarantined instead of blocking
+/// its chain for ever. Returns how many were.
 async fn insert_typed(
     tx: &Transaction<'_>,
-    accepted: &Accepted,
+    accepted: &Accepted<'_>,
+    passages: &[Passage<'_>],
     standings: &[Standing],
     to: Position,
 ) -> Result<u64, DbError> {
-    let applied: Vec<(Kind, u64)> = accepted
+    let applied: BTreeMap<u64, Kind> = accepted
         .records
         .iter()
         .zip(standings)
         .filter(|(_, standing)| matches!(standing, Standing::Applied))
-        .filter_map(|(r, _)| Some((Kind::parse(&r.record.kind)?, r.record.seq)))
+        .filter_map(|(r, _)| Some((r.record.seq, Kind::parse(&r.record.kind)?)))
         .collect();
-    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| applied.iter().any(|(kind, _)| kind == k)).collect();
+    let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| applied.values().any(|kind| kind == k)).collect();
+    let passages: Vec<&Passage<'_>> = passages.iter().filter(|p| applied.contains_key(&p.seq)).collect();
     tx.batch_execute("SAVEPOINT typed").await?;
-    match derive(tx, accepted, &kinds, accepted.after.seq + 1, to.seq).await {
+    match derive(tx, accepted, &passages, &kinds, accepted.after.seq + 1, to.seq).await {
         Ok(()) => return Ok(0),
         Err(DbError::Query(e)) if is_about_data(&e) => {}
         Err(e) => return Err(e),
     }
     tx.batch_execute("ROLLBACK TO SAVEPOINT typed").await?;
     let mut quarantined = 0;
-    for (kind, seq) in applied {
+    for (seq, kind) in applied {
+        let passage: Vec<&Passage<'_>> = passages.iter().copied().filter(|p| p.seq == seq).collect();
         tx.batch_execute("SAVEPOINT one").await?;
-        match derive(tx, accepted, &[kind], seq, seq).await {
+        match derive(tx, accepted, &passage, &[kind], seq, seq).await {
             Ok(()) => tx.batch_execute("RELEASE SAVEPOINT one").await?,
             Err(DbError::Query(e)) if is_about_data(&e) => {
                 tx.batch_execute("ROLLBACK TO SAVEPOINT one").await?;
@@ -260,11 +285,13 @@ fn is_about_data(error: &tokio_postgres::Error) -> bool {
 
 async fn derive(
     tx: &Transaction<'_>,
-    accepted: &Accepted,
+    accepted: &Accepted<'_>,
+    passages: &[&Passage<'_>],
     kinds: &[Kind],
     first: u64,
     last: u64,
 ) -> Result<(), DbError> {
+    detections::copy(tx, accepted, passages).await?;
     let (first, last) = (first.cast_signed(), last.cast_signed());
     for kind in kinds {
         for sql in derivations(*kind) {
@@ -277,10 +304,8 @@ async fn derive(
 
 fn derivations(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Detection => &[
-            "INSERT INTO ai.detections SELECT * FROM sync.detection_rows($1, $2, $3, $4)",
-            "INSERT INTO ai.alternatives SELECT * FROM sync.alternative_rows($1, $2, $3, $4)",
-        ],
+        // There are too many of them for PostgreSQL to read their JSON: see `detections::copy`.
+        Kind::Detection => &[],
         Kind::Alert => &["INSERT INTO ai.alerts SELECT * FROM sync.alert_rows($1, $2, $3, $4)"],
         Kind::Clip => &["INSERT INTO streaming.clips SELECT * FROM sync.clip_rows($1, $2, $3, $4)"],
         Kind::Recording => &["INSERT INTO streaming.recordings SELECT * FROM sync.recording_rows($1, $2, $3, $4)"],
@@ -293,13 +318,22 @@ fn derivations(kind: Kind) -> &'static [&'static str] {
                     removed = excluded.removed, manufacturer = excluded.manufacturer, model = excluded.model,
                     latitude = excluded.latitude, longitude = excluded.longitude, updated_at = excluded.updated_at
                 WHERE (cameras.epoch, cameras.seq) < (excluded.epoch, excluded.seq)"],
+        Kind::Proof => &[
+            "INSERT INTO sync.roots SELECT * FROM sync.root_rows($1, $2, $3, $4)",
+            "INSERT INTO sync.hours
+                SELECT DISTINCT ON (ledger, hour) * FROM sync.hour_rows($1, $2, $3, $4) ORDER BY ledger, hour, seq DESC
+             ON CONFLICT (box_id, ledger, hour) DO UPDATE
+                SET epoch = excluded.epoch, seq = excluded.seq, records = excluded.records,
+                    objects = excluded.objects, evicted = excluded.evicted
+                WHERE (hours.epoch, hours.seq) < (excluded.epoch, excluded.seq)",
+        ],
         Kind::BoxStatus => &["UPDATE cidades.boxes SET status = s.b, status_at = sync.at_us(s.created_at_us)
              FROM (SELECT b, created_at_us FROM sync.bodies($1, $2, $3, $4, 'box_status') ORDER BY seq DESC LIMIT 1) s
              WHERE id = $1"],
     }
 }
 
-async fn insert_objects(tx: &Transaction<'_>, accepted: &Accepted) -> Result<(), DbError> {
+async fn insert_objects(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<(), DbError> {
     if accepted.objects.is_empty() {
         return Ok(());
     }

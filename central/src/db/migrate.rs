@@ -12,13 +12,13 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (3, "streaming", include_str!("../../migrations/0003_streaming.sql")),
     (4, "ai", include_str!("../../migrations/0004_ai.sql")),
     (5, "detection_category", include_str!("../../migrations/0005_detection_category.sql")),
+    (6, "days_and_tenants", include_str!("../../migrations/0006_days_and_tenants.sql")),
+    (7, "proofs", include_str!("../../migrations/0007_proofs.sql")),
+    (8, "readers", include_str!("../../migrations/0008_readers.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.
 const ADVISORY_LOCK: i64 = i64::from_be_bytes(*b"gtv-sync");
-
-/// Months of detections that have a partition of their own: the last one, this one and the next two.
-const PARTITION_MONTHS: i32 = 4;
 
 impl Database {
     /// Brings the schema up to date; returns the names of what was applied. Safe to run from several services at once.
@@ -31,14 +31,6 @@ impl Database {
         client.execute("SELECT pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
         client.batch_execute("RESET lock_timeout; RESET statement_timeout").await?;
         applied
-    }
-
-    /// Makes the partitions of the months around now.
-    pub async fn ensure_partitions(&self) -> Result<(), DbError> {
-        let client = self.client().await?;
-        let first = "(now() - interval '1 month')::date";
-        client.execute(&format!("SELECT ai.ensure_partitions({first}, $1)"), &[&PARTITION_MONTHS]).await?;
-        Ok(())
     }
 }
 

@@ -4,9 +4,14 @@ pub mod audit;
 pub mod boxes;
 pub mod chain;
 pub mod commit;
+pub mod days;
+pub mod detections;
 pub mod incidents;
 pub mod migrate;
 pub mod objects;
+pub mod plates;
+pub mod proofs;
+pub mod read;
 
 use crate::settings::DatabaseArgs;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -60,6 +65,8 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    days: Arc<days::Days>,
+    plates: Arc<plates::Noted>,
 }
 
 impl Database {
@@ -106,7 +113,7 @@ impl Database {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|e| DbError::Address(e.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, days: Arc::default(), plates: Arc::default() })
     }
 
     pub async fn client(&self) -> Result<Object, DbError> {

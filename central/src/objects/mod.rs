@@ -6,6 +6,7 @@ pub mod provision;
 use crate::settings::S3Args;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{ClientOptions, ObjectStoreExt, RetryConfig};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,6 +66,15 @@ impl Objects {
     pub fn bucket_names(&self) -> BTreeMap<String, String> {
         let prefix = &self.settings.bucket_prefix;
         BUCKETS.iter().map(|bucket| ((*bucket).to_owned(), format!("{prefix}{bucket}"))).collect()
+    }
+
+    /// A link that fetches an object without credentials for some time; `bucket` is the logical name.
+    pub async fn link(&self, bucket: &str, key: &str, valid_for: Duration) -> Result<String, ObjectsError> {
+        let settings = |problem: String| ObjectsError::Settings { bucket: bucket.to_owned(), problem };
+        let store = self.store(bucket).ok_or_else(|| settings("there is no such bucket".to_owned()))?;
+        let path = Path::parse(key).map_err(|e| settings(e.to_string()))?;
+        let url = store.signed_url(http::Method::GET, &path, valid_for).await.map_err(|e| self.down(&e))?;
+        Ok(url.to_string())
     }
 
     /// One request, for `/readyz`: any answer about a key that does not exist will do.

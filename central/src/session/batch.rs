@@ -4,6 +4,7 @@ use super::review::{misplaced, review};
 use super::{Center, Session, database_down, unavailable};
 use crate::db::commit::{Accepted, Head, Outcome, Reviewed};
 use crate::db::objects::{Checked, StoredObject};
+use crate::db::proofs::Verdict;
 use crate::metrics;
 use crate::objects::check::{Depth, ObjectFault};
 use ::metrics::{counter, histogram};
@@ -256,16 +257,14 @@ async fn commit(
     objects: Vec<StoredObject>,
     head: Option<Head>,
 ) -> Result<Option<Position>, Refusal> {
-    let records = new
-        .iter()
-        .map(|record| Reviewed { record: record.clone(), quarantine: review(session.box_id, record) })
-        .collect();
-    let accepted = Accepted { box_id: session.box_id, after, records, objects, head };
+    let records =
+        new.iter().map(|record| Reviewed { body: review(session.box_id, &session.key, record), record }).collect();
+    let accepted = Accepted { box_id: session.box_id, tenant: session.tenant, after, records, objects, head };
     let started = Instant::now();
     let outcome = center.db.commit(&accepted).await.map_err(|e| database_down(&e))?;
     histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
     match outcome {
-        Outcome::Committed { to, quarantined, retold } => {
+        Outcome::Committed { to, quarantined, retold, proofs } => {
             for record in new {
                 let kind = gtv_protocol::Kind::parse(&record.kind).map_or("other", gtv_protocol::Kind::as_str);
                 counter!(metrics::RECORDS, "kind" => kind).increment(1);
@@ -274,6 +273,13 @@ async fn commit(
             if quarantined > 0 {
                 counter!(metrics::RECORDS_QUARANTINED).increment(quarantined);
                 warn!(quarantined, from = after.seq + 1, to = to.seq, "records quarantined; see gtv-sync audit");
+            }
+            for proof in proofs {
+                counter!(metrics::PROOFS, "outcome" => proof.outcome()).increment(1);
+                if let Verdict::Differs { seq, detail } = &proof {
+                    warn!(seq, detail, "the stored records do not give the root that the box signed");
+                    note(center, session, *seq, "root_differs", detail).await?;
+                }
             }
             debug!(records = new.len(), seq = to.seq, "committed");
             Ok(Some(to))

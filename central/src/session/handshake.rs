@@ -42,15 +42,15 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
     }
 
     let admission = center.db.admit(&hello, center.enrol).await.map_err(|e| End::Refused(database_down(&e)))?;
-    let prefeitura = match admission {
+    let (tenant, prefeitura) = match admission {
         Admission::Refused { code, message } => return Err(refused(code, message)),
-        Admission::Admitted { prefeitura, newly_enrolled } => {
+        Admission::Admitted { tenant, prefeitura, newly_enrolled } => {
             if newly_enrolled {
                 info!(prefeitura, name = hello.name, "box enrolled");
             } else if prefeitura != hello.prefeitura {
                 warn!(registered = prefeitura, claimed = hello.prefeitura, "box claims another prefeitura");
             }
-            prefeitura
+            (tenant, prefeitura)
         }
     };
     let newest = center.db.newest_position(hello.box_id).await.map_err(|e| End::Refused(database_down(&e)))?;
@@ -66,7 +66,7 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
     socket.send(&Message::Welcome(Box::new(welcome))).await?;
     info!(prefeitura, software = hello.software, epoch = hello.epoch, last_seq = hello.last_seq, "session began");
     let position = newest.filter(|newest| newest.epoch == hello.epoch);
-    Ok(Session { box_id: hello.box_id, key: hello.public_key, epoch: hello.epoch, position, hold: None })
+    Ok(Session { box_id: hello.box_id, tenant, key: hello.public_key, epoch: hello.epoch, position, hold: None })
 }
 
 fn read_hello(frame: &[u8]) -> Result<Hello, Refusal> {

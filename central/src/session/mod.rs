@@ -92,6 +92,8 @@ impl Center {
 /// A box that has proved who it is.
 struct Session {
     box_id: Uuid,
+    /// The prefeitura its rows belong to.
+    tenant: Uuid,
     key: PublicKey,
     epoch: i64,
     /// Committed position as this session last saw it.

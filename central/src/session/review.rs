@@ -2,33 +2,40 @@
 //! because a record the center cannot read must not block everything behind it.
 
 use crate::objects::BUCKETS;
-use gtv_protocol::{Body, Hash, Record, record};
+use gtv_protocol::{Body, Hash, PublicKey, Record, auth, record};
 use uuid::Uuid;
 
-/// The reason for quarantine, or `None`.
-pub fn review(box_id: Uuid, record: &Record) -> Option<String> {
+/// The body, or the reason for quarantine.
+pub fn review(box_id: Uuid, key: &PublicKey, record: &Record) -> Result<Body, String> {
     if let Some(problem) = record.objects.iter().find_map(|object| misplaced(box_id, object)) {
-        return Some(problem);
+        return Err(problem);
     }
-    let body = match Body::parse(&record.kind, &record.body) {
-        Ok(body) => body,
-        Err(e) => return Some(e.to_string()),
-    };
+    let body = Body::parse(&record.kind, &record.body).map_err(|e| e.to_string())?;
+    // PostgreSQL's jsonb cannot hold it, in whatever field it is.
+    if record.body.get().contains("\\u0000") {
+        return Err("it contains a NUL character".to_owned());
+    }
     let named: Vec<(&str, Hash)> = match &body {
         Body::Detection(b) => {
             if Uuid::try_parse(&record.id).is_err() {
-                return Some("the id of a detection must be a UUID".to_owned());
+                return Err("the id of a detection must be a UUID".to_owned());
+            }
+            if i32::try_from(b.frame_width.max(b.frame_height)).is_err() {
+                return Err(format!("a frame of {} x {} pixels is none", b.frame_width, b.frame_height));
             }
             [("crop", b.crop), ("frame", b.frame)].into_iter().filter_map(|(n, h)| Some((n, h?))).collect()
         }
         Body::Clip(b) => b.object.map(|hash| ("object", hash)).into_iter().collect(),
         Body::Recording(b) => b.object.map(|hash| ("object", hash)).into_iter().collect(),
+        Body::Proof(b) if !auth::verify_proof(key, box_id, b) => {
+            return Err("the proof is not signed by the box's key".to_owned());
+        }
         _ => Vec::new(),
     };
-    named
-        .into_iter()
-        .find(|(_, hash)| record.objects.iter().all(|object| object.sha256 != *hash))
-        .map(|(field, hash)| format!("{field} names {hash}, which is not among the record's objects"))
+    match named.into_iter().find(|(_, hash)| record.objects.iter().all(|object| object.sha256 != *hash)) {
+        Some((field, hash)) => Err(format!("{field} names {hash}, which is not among the record's objects")),
+        None => Ok(body),
+    }
 }
 
 /// Objects must lie in a bucket of ours under the box's own content-addressed key.

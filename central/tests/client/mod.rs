@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{
     Ack, Batch, Body, Draft, Hash, Hello, Message, ObjectRef, PlateText, Position, Proof, Record, Refusal, Reject,
-    UnavailableObject, VersionRange, Welcome, auth, body, decode, encode,
+    UnavailableObject, VersionRange, Welcome, auth, body, decode, encode, merkle,
 };
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use uuid::Uuid;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -69,6 +69,23 @@ impl FakeBox {
         let body = detection(plate, crop.map(|object| object.sha256));
         self.append(&body, &id.to_string(), crop.cloned().into_iter().collect());
         id
+    }
+
+    /// Signs a root over records `first..=last` and states that the hour of `EPOCH` had this much to tell.
+    pub fn prove(&mut self, first: u64, last: u64, records: u64, objects: u64, evicted: u64) {
+        let under = &self.chain[first as usize - 1..last as usize];
+        let mut proof = body::Proof {
+            epoch: self.epoch,
+            first_seq: first,
+            last_seq: last,
+            root: merkle::root(under.iter().map(|record| &record.hash)),
+            ledger: self.id,
+            hours: vec![body::HourCount { start_us: EPOCH / body::HOUR_US * body::HOUR_US, records, objects, evicted }],
+            signature: HexBytes([0; 64]),
+        };
+        proof.signature = auth::sign(&self.key, &auth::proof_payload(self.id, &proof));
+        let id = format!("{first}-{last}/{records}");
+        self.append(&Body::Proof(proof), &id, vec![]);
     }
 
     /// Begins a new chain, as after the loss of the box's database.
@@ -186,11 +203,20 @@ impl From<Error> for Failure {
 
 impl Uplink {
     pub async fn dial(url: &str, fake: &FakeBox) -> Result<Self, Failure> {
-        Self::dial_as(url, &fake.hello(), &fake.key).await
+        Self::dial_with(url, fake, None).await
+    }
+
+    /// The same with TLS of one's own, for a `wss://` address.
+    pub async fn dial_with(url: &str, fake: &FakeBox, tls: Option<Connector>) -> Result<Self, Failure> {
+        Self::greet(url, &fake.hello(), &fake.key, tls).await
     }
 
     pub async fn dial_as(url: &str, hello: &Hello, key: &SigningKey) -> Result<Self, Failure> {
-        let (mut socket, _) = connect_async(url).await?;
+        Self::greet(url, hello, key, None).await
+    }
+
+    async fn greet(url: &str, hello: &Hello, key: &SigningKey, tls: Option<Connector>) -> Result<Self, Failure> {
+        let (mut socket, _) = connect_async_tls_with_config(url, None, true, tls).await?;
         let hello_frame = encode(&Message::Hello(hello.clone())).unwrap();
         socket.send(Frame::binary(hello_frame.clone())).await?;
         let challenge = match receive(&mut socket).await? {

@@ -102,9 +102,18 @@ impl Center {
         format!("ws://127.0.0.1:{}/sync/v1", self.port.number())
     }
 
+    /// `host:port`, for a load balancer.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.number())
+    }
+
     /// Status and body of a GET on its HTTP side; `None` if nothing answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         http_get(self.port.number(), path)
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
     }
 
     pub fn log(&self) -> String {

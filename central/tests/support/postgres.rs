@@ -19,17 +19,39 @@ const SETTINGS: &[&str] = &[
     "logging_collector=off",
 ];
 
+/// As a center would run it: every COMMIT is on disk before it returns.
+const DURABLE: &[&str] = &[
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "shared_buffers=256MB",
+    "max_wal_size=4GB",
+    "max_connections=60",
+    "listen_addresses=127.0.0.1",
+    "logging_collector=off",
+];
+
 pub struct Postgres {
     process: Process,
     port: Port,
     bin: PathBuf,
     user: Option<&'static str>,
     folder: TempDir,
+    settings: &'static [&'static str],
 }
 
 impl Postgres {
     /// Creates the cluster and starts it.
     pub fn start_new() -> Self {
+        Self::start_with(SETTINGS)
+    }
+
+    /// The same with the durability of a real server, for benchmarks.
+    pub fn start_durable() -> Self {
+        Self::start_with(DURABLE)
+    }
+
+    fn start_with(settings: &'static [&'static str]) -> Self {
         let bin = bin_folder();
         let folder = tempfile::Builder::new().prefix("gtv-pg-").tempdir().expect("a temporary folder");
         // PostgreSQL refuses to run as root.
@@ -46,7 +68,8 @@ impl Postgres {
         run(initdb);
 
         let log = folder.path().join("log");
-        let mut server = Self { process: Process::new("postgres", log), port: Port::reserve(), bin, user, folder };
+        let process = Process::new("postgres", log);
+        let mut server = Self { process, port: Port::reserve(), bin, user, folder, settings };
         for _ in 0..5 {
             if server.try_start() {
                 server.create_database("gtv");
@@ -73,7 +96,7 @@ impl Postgres {
         let mut command = dying_with_us(&self.bin.join("postgres"), self.user);
         command.arg("-D").arg(self.folder.path().join("data")).current_dir(self.folder.path());
         command.args(["-p", &self.port.number().to_string(), "-k"]).arg(self.folder.path());
-        for setting in SETTINGS {
+        for setting in self.settings {
             command.args(["-c", setting]);
         }
         self.process.spawn(command);
@@ -99,6 +122,17 @@ impl Postgres {
         run(command);
     }
 
+    /// A database with an owner who is no superuser, as a center should have it; returns its address.
+    pub fn create_owned_database(&self, owner: &str, name: &str) -> String {
+        for sql in [format!("CREATE ROLE {owner} LOGIN CREATEROLE"), format!("CREATE DATABASE {name} OWNER {owner}")] {
+            let mut command = Command::new(self.bin.join("psql"));
+            command.args(["-qX", "-h", "127.0.0.1", "-U", "gtv", "-d", "postgres", "-p"]);
+            command.arg(self.port.number().to_string()).args(["-c", &sql]);
+            run(command);
+        }
+        format!("postgres://{owner}@127.0.0.1:{}/{name}", self.port.number())
+    }
+
     /// `postgres://` address of the database `gtv`.
     pub fn url(&self) -> String {
         self.url_of("gtv")
@@ -110,6 +144,10 @@ impl Postgres {
 
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
     }
 
     pub fn log(&self) -> String {

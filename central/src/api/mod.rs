@@ -1,0 +1,171 @@
+//! The read API: what a city's people may ask about their own boxes, cameras, plates, alerts and video.
+
+pub mod openapi;
+mod questions;
+pub mod token;
+
+use crate::db::DbError;
+use crate::session::Center;
+use gtv_protocol::hex_bytes::HexBytes;
+use questions::Filter;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use token::{Role, Tokens};
+use tracing::warn;
+use uuid::Uuid;
+use warp::http::StatusCode;
+use warp::{Filter as _, Rejection, Reply};
+
+/// Who asks, after the token was verified.
+pub struct Asker {
+    pub tenant: Uuid,
+    subject: String,
+    role: Role,
+}
+
+#[derive(Debug)]
+pub enum ApiError {
+    Off,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Invalid { field: &'static str, problem: String },
+    Down(String),
+}
+
+impl ApiError {
+    fn invalid(field: &'static str, problem: &str) -> Self {
+        Self::Invalid { field, problem: problem.to_owned() }
+    }
+
+    /// Status, code, message and remedy: the shape of the box's API.
+    fn reply(&self) -> warp::reply::WithStatus<warp::reply::Json> {
+        let (status, code, message, remedy) = match self {
+            Self::Off => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "off",
+                "the read API is off".to_owned(),
+                "start gtv-sync with GTV_SYNC_API_SECRET",
+            ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "no valid token".to_owned(),
+                "send `Authorization: Bearer <token>` with a token that has not expired",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this role may not see personal data".to_owned(),
+                "ask with the role `investigator`",
+            ),
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "not_found", "there is no such thing".to_owned(), "check the path and the id")
+            }
+            Self::Invalid { field, problem } => {
+                (StatusCode::BAD_REQUEST, "invalid", format!("{field} {problem}"), "correct it and ask again")
+            }
+            Self::Down(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the question could not be answered now".to_owned(),
+                "ask again later; the log of gtv-sync has the reason",
+            ),
+        };
+        let body = json!({ "error": { "code": code, "message": message, "remedy": remedy } });
+        warp::reply::with_status(warp::reply::json(&body), status)
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::Down(error.to_string())
+    }
+}
+
+type Answer = Result<Value, ApiError>;
+
+/// All paths below `/api`.
+pub fn routes(
+    center: Arc<Center>,
+    tokens: Option<Arc<Tokens>>,
+) -> impl warp::Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let document = warp::path!("api" / "openapi.json").map(|| warp::reply::json(&openapi::document()));
+    let api = warp::path("api")
+        .and(warp::path::tail())
+        .and(warp::header::optional::<String>("authorization"))
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .then(move |path: warp::path::Tail, authorization: Option<String>, query: String| {
+            let (center, tokens) = (center.clone(), tokens.clone());
+            async move {
+                let answer = answer(&center, tokens.as_deref(), path.as_str(), authorization.as_deref(), &query).await;
+                match answer {
+                    Ok(value) => warp::reply::with_status(warp::reply::json(&value), StatusCode::OK),
+                    Err(error) => {
+                        if let ApiError::Down(reason) = &error {
+                            warn!(reason, path = path.as_str(), "a question could not be answered");
+                        }
+                        error.reply()
+                    }
+                }
+            }
+        });
+    warp::get().and(document.or(api))
+}
+
+async fn answer(
+    center: &Center,
+    tokens: Option<&Tokens>,
+    path: &str,
+    authorization: Option<&str>,
+    query: &str,
+) -> Answer {
+    let tokens = tokens.ok_or(ApiError::Off)?;
+    let claims = authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
+    let tenant = center.db.tenant(&claims.prefeitura).await?.ok_or(ApiError::Unauthorized)?;
+    let asker = Asker { tenant, subject: claims.sub, role: claims.role };
+    let filter = filter_of(query)?;
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::NotFound);
+    if matches!(parts.first(), Some(&"ai")) || parts.as_slice() == ["streaming", "clips"] {
+        personal(center, &asker, path, &filter).await?;
+    }
+    match parts.as_slice() {
+        ["cidades", "boxes"] => questions::boxes(center, &asker).await,
+        ["cidades", "boxes", box_id, "delivery"] => questions::delivery(center, &asker, id(box_id)?, filter).await,
+        ["cidades", "cameras"] => questions::cameras(center, &asker, filter).await,
+        ["ai", "detections"] => questions::detections(center, &asker, filter).await,
+        ["ai", "detections", detection] => questions::detection(center, &asker, id(detection)?).await,
+        ["ai", "alerts"] => questions::alerts(center, &asker, filter).await,
+        ["streaming", "clips"] => questions::clips(center, &asker, filter).await,
+        ["streaming", "coverage"] => questions::coverage(center, &asker, filter).await,
+        _ => Err(ApiError::NotFound),
+    }
+}
+
+/// Personal data needs the role, and leaves a note of who looked.
+async fn personal(center: &Center, asker: &Asker, path: &str, filter: &Filter) -> Result<(), ApiError> {
+    if asker.role < Role::Investigator {
+        return Err(ApiError::Forbidden);
+    }
+    let plate = filter.plate().map(|plate| HexBytes::<32>(Sha256::digest(plate.as_bytes()).into()).to_string());
+    let path = format!("/api/{path}");
+    Ok(center.db.note_access(asker.tenant, &asker.subject, asker.role.as_str(), &path, plate.as_deref()).await?)
+}
+
+/// Query parameters; an unknown one is an error, because a misspelled condition would answer too much.
+fn filter_of(query: &str) -> Result<Filter, ApiError> {
+    let pairs: serde_json::Map<String, Value> = url::form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| {
+            let value = match (name.as_ref(), value.as_ref()) {
+                ("limit", number) => number.parse::<i64>().map_or_else(|_| json!(number), |n| json!(n)),
+                ("similar", flag) => json!(flag == "true" || flag == "1"),
+                (_, text) => json!(text),
+            };
+            (name.into_owned(), value)
+        })
+        .collect();
+    serde_json::from_value(Value::Object(pairs))
+        .map_err(|e| ApiError::invalid("query", &format!("is not understood: {e}")))
+}

@@ -1,0 +1,203 @@
+//! The read API over a database whose owner is no superuser: who sees what, and what a plate is found by.
+
+mod client;
+mod support;
+
+use client::{EPOCH, FakeBox, Uplink, detection, upload};
+use gtv_protocol::{Body, PlateText, body};
+use serde_json::Value;
+use std::process::Command;
+use support::{Center, Garage, Postgres};
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+const SECRET: &str = "a secret of at least thirty-two characters";
+const SPAN: &str = "from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z";
+
+struct Stage {
+    _postgres: Postgres,
+    garage: Garage,
+    center: Center,
+    url: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let postgres = Postgres::start_new();
+        let garage = Garage::start_empty();
+        let url = postgres.create_owned_database("centre", "city");
+        let environment = [("GTV_SYNC_DATABASE_URL", url.as_str()), ("GTV_SYNC_API_SECRET", SECRET)];
+        let center = Center::start_with(&postgres, &garage, &environment);
+        Self { _postgres: postgres, garage, center, url }
+    }
+
+    fn token(&self, prefeitura: &str, role: &str) -> String {
+        let arguments = ["token", "--prefeitura", prefeitura, "--role", role, "--name", "ana"];
+        self.center.command_ok(&arguments).trim().to_owned()
+    }
+
+    /// Status and answer.
+    fn ask(&self, token: &str, path: &str) -> (u16, Value) {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--globoff", "--write-out", "\n%{http_code}", "--header"]);
+        curl.arg(format!("Authorization: Bearer {token}")).arg(format!("http://{}/api/{path}", self.center.address()));
+        let text = String::from_utf8(curl.output().unwrap().stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_else(|e| panic!("{path}: {e}: {body}")))
+    }
+
+    /// Plates that a question finds, sorted.
+    fn plates(&self, token: &str, question: &str) -> Vec<String> {
+        let (status, answer) = self.ask(token, &format!("ai/detections?{SPAN}&{question}"));
+        assert_eq!(status, 200, "{answer}");
+        let rows = answer["detections"].as_array().unwrap();
+        let mut plates: Vec<String> = rows.iter().map(|row| row["plate"].as_str().unwrap().to_owned()).collect();
+        plates.sort();
+        plates
+    }
+}
+
+/// A box of a prefeitura that saw these plates, and one alert.
+async fn box_with(stage: &Stage, prefeitura: &str, plates: &[&str]) -> (FakeBox, Vec<Uuid>) {
+    let mut fake = FakeBox::new();
+    fake.prefeitura = prefeitura.to_owned();
+    let crop = fake.object("lpr-images", b"a crop");
+    upload(&stage.garage, &crop, b"a crop").await;
+    let mut ids = Vec::new();
+    for (n, plate) in plates.iter().enumerate() {
+        let id = Uuid::now_v7();
+        let Body::Detection(mut seen) = detection(plate, Some(crop.sha256)) else { unreachable!("it is one") };
+        seen.alternatives.clear();
+        seen.first_seen_us += n as i64;
+        fake.append(&Body::Detection(seen), &id.to_string(), vec![crop.clone()]);
+        ids.push(id);
+    }
+    let alert = body::Alert {
+        rule: "watchlist".into(),
+        severity: "critical".into(),
+        camera: Some("gate-1".into()),
+        detection: ids.first().copied(),
+        plate: plates.first().map(|plate| PlateText((*plate).to_owned())),
+        message: "Veículos roubados passaram".into(),
+        raised_at_us: EPOCH,
+    };
+    fake.append(&Body::Alert(alert), "alert-1", vec![]);
+    let recording = |start_s: i64, end_s: i64| {
+        Body::Recording(body::Recording {
+            camera: "gate-1".into(),
+            stream: "main".into(),
+            start_us: EPOCH + start_s * 1_000_000,
+            end_us: EPOCH + end_s * 1_000_000,
+            bytes: 1,
+            frames: 1,
+            sha256: client::sha256(b"x"),
+            mime: None,
+            object: None,
+        })
+    };
+    // EPOCH is 13 minutes and 20 seconds past the hour: the second one goes into the next hour.
+    fake.append(&recording(0, 60), "r1", vec![]);
+    fake.append(&recording(2740, 2860), "r2", vec![]);
+    fake.prove(1, 2, 9, 9, 0);
+    Uplink::dial(&stage.center.url(), &fake).await.unwrap().deliver(&fake).await;
+    (fake, ids)
+}
+
+#[tokio::test]
+async fn each_city_sees_its_own_and_each_role_its_part() {
+    let stage = Stage::new();
+    let (own, ids) = box_with(&stage, "sao-paulo", &["ABC1C34"]).await;
+    let (foreign, foreign_ids) = box_with(&stage, "campinas", &["ABC1C34", "ZZZ9Z99"]).await;
+    let (viewer, investigator) = (stage.token("sao-paulo", "viewer"), stage.token("sao-paulo", "investigator"));
+
+    let (_, boxes) = stage.ask(&viewer, "cidades/boxes");
+    assert_eq!(boxes["boxes"].as_array().unwrap().len(), 1);
+    assert_eq!(boxes["boxes"][0]["id"], own.id.to_string());
+    assert_eq!(stage.ask(&viewer, &format!("cidades/boxes/{}/delivery", foreign.id)).0, 404);
+    let (_, delivery) = stage.ask(&viewer, &format!("cidades/boxes/{}/delivery?{SPAN}", own.id));
+    let hour = &delivery["hours"][0];
+    assert_eq!((&hour["stated"]["records"], &hour["records"]), (&9.into(), &4.into()), "{delivery}");
+
+    for path in ["ai/detections", "ai/alerts", "streaming/clips", &format!("ai/detections/{}", ids[0])] {
+        assert_eq!(stage.ask(&viewer, path).0, 403, "{path}");
+        assert_eq!(stage.ask(&investigator, path).0, 200, "{path}");
+        assert_eq!(stage.ask("nonsense", path).0, 401, "{path}");
+        assert_eq!(stage.ask(&stage.token("nowhere", "investigator"), path).0, 401, "{path}");
+    }
+    assert_eq!(stage.plates(&investigator, ""), ["ABC1C34"]);
+    assert_eq!(stage.ask(&investigator, &format!("ai/detections/{}", foreign_ids[1])).0, 404);
+    let (_, one) = stage.ask(&investigator, &format!("ai/detections/{}", ids[0]));
+    let picture = Command::new("curl").args(["--silent", one["crop_url"].as_str().unwrap()]).output().unwrap();
+    assert_eq!(picture.stdout, b"a crop", "the link works without credentials");
+
+    // Stemmed: "roubado" finds "roubados".
+    let (_, alerts) = stage.ask(&investigator, &format!("ai/alerts?{SPAN}&text=roubado"));
+    assert_eq!(alerts["alerts"].as_array().unwrap().len(), 1, "{alerts}");
+    let (_, alerts) = stage.ask(&investigator, &format!("ai/alerts?{SPAN}&text=incendio"));
+    assert_eq!(alerts["alerts"], serde_json::json!([]));
+
+    let (_, coverage) = stage.ask(&viewer, "streaming/coverage?from=2026-09-21T14:00:00Z&to=2026-09-21T16:00:00Z");
+    let stored: Vec<_> =
+        coverage["hours"].as_array().unwrap().iter().map(|h| h["stored_s"].as_f64().unwrap()).collect();
+    assert_eq!(stored, [120.0, 60.0], "{coverage}");
+
+    // Whoever looked at personal data is on record, without the plate.
+    stage.ask(&investigator, "ai/detections?plate=ABC1C34");
+    let (sql, connection) = tokio_postgres::connect(&stage.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let row = sql
+        .query_one("SELECT subject, path, plate_sha256 FROM admin.accesses ORDER BY at DESC LIMIT 1", &[])
+        .await
+        .unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("ana", "/api/ai/detections"));
+    assert_eq!(row.get::<_, &str>(2), client::sha256(b"ABC1C34").to_string());
+    // The database itself keeps the cities apart, whatever a query says, and shows nothing to who names none.
+    sql.batch_execute("SET ROLE gtv_reader").await.unwrap();
+    let count =
+        async |what: &str| sql.query_one(&format!("SELECT count(*) FROM {what}"), &[]).await.unwrap().get::<_, i64>(0);
+    for table in ["ai.detections", "ai.plates", "ai.alerts", "cidades.boxes", "cidades.cameras", "streaming.recordings"]
+    {
+        assert_eq!(count(table).await, 0, "{table}");
+    }
+    for hidden in ["sync.records", "admin.accesses", "ai.detections_other"] {
+        assert!(sql.query(&format!("SELECT FROM {hidden}"), &[]).await.is_err(), "{hidden}");
+    }
+    let (_, health) = stage.center.get("/healthz").unwrap();
+    assert!(health.contains("\"read_api\":\"on\""), "{health}");
+}
+
+#[tokio::test]
+async fn a_plate_is_found_by_what_people_and_readers_make_of_it() {
+    let stage = Stage::new();
+    box_with(&stage, "sao-paulo", &["ABC1C34", "ABC1234", "A8C1C34", "XYZ9876", "ABC1D34"]).await;
+    let token = stage.token("sao-paulo", "investigator");
+    assert_eq!(stage.plates(&token, "plate=abc-1c34"), ["ABC1234", "ABC1C34"], "both layouts of one vehicle");
+    assert_eq!(stage.plates(&token, "plate=ABC1234"), ["ABC1234", "ABC1C34"]);
+    assert_eq!(stage.plates(&token, "plate=ABC1234&similar=true"), ["A8C1C34", "ABC1234", "ABC1C34"]);
+    assert_eq!(stage.plates(&token, "plate=*BC1?34"), ["ABC1234", "ABC1C34", "ABC1D34"]);
+    assert_eq!(stage.plates(&token, "plate=XYZ*"), ["XYZ9876"]);
+    assert_eq!(stage.plates(&token, "plate=QQQ1A11"), [""; 0]);
+    assert_eq!(stage.plates(&token, "limit=2").len(), 2);
+    for (question, field) in [("plate=*", "plate"), ("plat=ABC1234", "query"), ("from=2030-01-01T00:00:00Z", "from")] {
+        let (status, answer) = stage.ask(&token, &format!("ai/detections?{question}"));
+        assert_eq!(status, 400, "{question}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().starts_with(field), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_knows_every_path() {
+    let stage = Stage::new();
+    let token = stage.token("sao-paulo", "investigator");
+    box_with(&stage, "sao-paulo", &[]).await;
+    let (_, document) = stage.ask(&token, "openapi.json");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 8);
+    for path in paths.keys() {
+        let path = path.trim_start_matches("/api/").replace("{id}", &Uuid::nil().to_string());
+        let (status, answer) = stage.ask(&token, &path);
+        let unknown_thing = path.contains(&Uuid::nil().to_string());
+        assert_eq!(status, if unknown_thing { 404 } else { 200 }, "{path}: {answer}");
+    }
+    assert_eq!(stage.ask(&token, "cidades/nothing").0, 404);
+}
