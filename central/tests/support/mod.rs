@@ -1,4 +1,4 @@
-//! Real servers for tests: PostgreSQL, Garage (S3), mosquitto and gtv-sync, each on its own free port in its own
+//! Real servers for tests: PostgreSQL, Garage (S3), mosquitto, HAProxy and gtv-sync, each on its own free port in its own
 //! temporary folder, stopped on drop. `stop()` and `start()` on the same port and data make outages.
 //! A missing program fails the test with the remedy; nothing is skipped.
 //!
@@ -8,6 +8,7 @@
 
 pub mod center;
 pub mod garage;
+pub mod haproxy;
 pub mod mosquitto;
 pub mod ports;
 pub mod postgres;
@@ -15,5 +16,6 @@ pub mod process;
 
 pub use center::Center;
 pub use garage::Garage;
+pub use haproxy::Haproxy;
 pub use mosquitto::Mosquitto;
 pub use postgres::Postgres;
