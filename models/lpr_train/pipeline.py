@@ -136,6 +136,8 @@ class PlateDetector:
         return max(near, key=lambda f: f.score) if near else None
 
 
+# No single view may veto a character.
+FLOOR = 1e-4
 FORMATS = {"LLLNNNN": "br-old", "LLLNLNN": "br-mercosul"}
 
 
@@ -155,9 +157,10 @@ class PlateReader:
 
     def read(self, image: np.ndarray, candidate: Candidate, brazilian: bool | None = None) -> Reading:
         """`brazilian` forces the grammar on or off; None lets the layout decide."""
-        upright = rectify(image, candidate.quad, self.spec["margin_x"], self.spec["margin_y"])
-        values = self.model.run(self.outputs, {"plates": upright[None]})
-        out = {output: value[0] for output, value in zip(self.outputs, values, strict=True)}
+        out = self._view(image, candidate, self.spec["margin_x"], self.spec["margin_y"])
+        if out["slots"].max(1).prod() < self.spec.get("second_below", 0):
+            again = self._view(image, candidate, self.spec["second_margin_x"], self.spec["second_margin_y"])
+            out = {output: _fused(value, again[output], output == "plate") for output, value in out.items()}
         name = self.spec["layouts"][int(out["layout"].argmax())]
         logp = np.log(np.maximum(out["slots"], 1e-9))
         use = name.startswith("br-") if brazilian is None else brazilian
@@ -168,6 +171,12 @@ class PlateReader:
         if "plate" in out:
             reading.plate = float(out["plate"][0])
         return reading
+
+    def _view(self, image: np.ndarray, candidate: Candidate, margin_x: float, margin_y: float) -> dict[str, np.ndarray]:
+        """The model's outputs for the plate with these margins."""
+        upright = rectify(image, candidate.quad, margin_x, margin_y)
+        values = self.model.run(self.outputs, {"plates": upright[None]})
+        return {output: value[0] for output, value in zip(self.outputs, values, strict=True)}
 
     def _free(self, logp: np.ndarray) -> tuple[str, float]:
         best = logp.argmax(1)
@@ -184,6 +193,15 @@ class PlateReader:
             choices.append((float(rows.max(1).sum()), text, len(form)))
         total, text, length = max(choices)
         return text, total / length
+
+
+def _fused(first: np.ndarray, second: np.ndarray, mean: bool) -> np.ndarray:
+    """Two views of one plate, as the box fuses two looks of equal weight (docs/lpr.md); a single value is averaged."""
+    if mean:
+        return (first + second) / 2
+    logs = (np.log(np.maximum(first, FLOOR)) + np.log(np.maximum(second, FLOOR))) / math.sqrt(2)
+    shares = np.exp(logs - logs.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
 
 
 def load(manifest: Path, int8: bool = False) -> tuple[PlateDetector, PlateReader | None]:

@@ -75,7 +75,7 @@ def _missed_corners(aspect: float, difficulty: float, rng: np.random.Generator) 
     else:
         angle = np.radians(rng.normal(0, 1.2) * difficulty)
     if rng.random() < 0.3 * difficulty:
-        rise, slant = rng.normal(0, 0.16) * span[1], rng.normal(0, 0.14) * span[1] * aspect
+        rise, slant = rng.normal(0, 0.16) * span[1], rng.normal(0, 0.14 if aspect < 0.5 else 0.2) * span[1] * aspect
         quad += np.float32([[-slant, -rise], [-slant, rise], [slant, rise], [slant, -rise]])
     real = (quad - center) / span * [1, aspect]
     c, s = np.cos(angle), np.sin(angle)
@@ -110,6 +110,9 @@ def _light(picture: np.ndarray, difficulty: float, rng: np.random.Generator) -> 
     mean = picture.mean()
     contrast = np.exp(rng.uniform(np.log(1 - 0.8 * difficulty), np.log(1.25)))
     target = mean + difficulty * (rng.uniform(35, 215) - mean)
+    if rng.random() < 0.1 * difficulty:
+        # Hardly lit: next to black, and gray on gray.
+        target, contrast = rng.uniform(12, 45), min(contrast, rng.uniform(0.15, 0.4))
     picture = np.clip((picture - mean) * contrast + target, 0, 255)
     gamma = np.exp(rng.uniform(-0.5, 0.5) * difficulty)
     return 255 * (picture / 255) ** gamma, true_colors
@@ -142,6 +145,10 @@ def _sensor(picture: np.ndarray, aspect: float, difficulty: float, rng: np.rando
         amplitude = float(picture.std()) * difficulty * rng.uniform(0.02, 0.35)
         noise = rng.normal(0, amplitude, picture.shape[:2] + ((3,) if rng.random() < 0.5 else (1,)))
         picture = picture + noise.astype(np.float32)
+    if rng.random() < 0.25 * difficulty:
+        # Cameras sharpen: bright and dark halos along every edge.
+        soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.7, 1.6))
+        picture = picture + rng.uniform(0.5, 2.2) * (picture - soft)
     small = np.clip(picture, 0, 255).astype(np.uint8)
     if rng.random() < 0.5 * min(1.0, 0.3 + difficulty):
         quality = int(rng.uniform(95 - 75 * difficulty, 96))

@@ -18,6 +18,7 @@ from render.plate import category, random_color, random_text, render_plate
 
 from .reader_augment import POOL_HEIGHT, POOL_QUAD, POOL_WIDTH
 from .reader_harvest import Harvest, harvest
+from .reader_lettering import lettering_pool
 from .reader_pool import Pool, collect, european_pool, real_pool
 from .reader_scenes import assigned_texts, look_alike_pool, scene_pool, scene_texts
 
@@ -127,6 +128,9 @@ def build(config: dict, data: Path, out: Path) -> None:
         european_pool(data / "crops-eu", MODELS / "config" / pools["european_texts"]).save(path)
     build_scenes(pools, data, out)
     backgrounds = backgrounds_from([data / f for f in pools["backgrounds"]], 1500, config["seed"])
+    path = out / "pool-look_alikes-drawn.npz"
+    if not path.exists():
+        lettering_pool(backgrounds, config["seed"] + 500, pools["lettering"]).save(path)
     for part in range(pools["render_parts"]):
         path = out / f"pool-render-{part}.npz"
         if not path.exists():

@@ -40,7 +40,7 @@ def load_pools(
 
 
 REAL = ("sure", "europe", "pseudo", "scenes")
-LOOK_ALIKES = "look_alikes"
+LOOK_ALIKES = ("look_alikes", "measured_look_alikes")
 # Plates narrower than this in the photo are worn already, and are spared by how much.
 WORN_WIDTH, FRESH_WIDTH = 32.0, 110.0
 
@@ -73,10 +73,10 @@ class Batches(IterableDataset):
         pool = self.pools[source][part]
         k = int(np.searchsorted(shares[part], rng.random()))
         picture, aspect = pool.images[k], float(pool.aspects[k])
-        if source != LOOK_ALIKES and rng.random() < self.settings["spoiled"]:
+        if source not in LOOK_ALIKES and rng.random() < self.settings["spoiled"]:
             return spoil(picture, aspect, rng), np.full_like(pool.labels[k], PAD), UNKNOWN, UNKNOWN, 0.0
         # Real crops are already blurred, dark and noisy; they get milder wear than clean renders.
-        if source == LOOK_ALIKES:
+        if source in LOOK_ALIKES:
             hard = difficulty * rng.uniform(0, 0.6)
         elif source in REAL:
             fresh = (float(pool.widths[k]) - WORN_WIDTH) / (FRESH_WIDTH - WORN_WIDTH)

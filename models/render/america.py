@@ -16,7 +16,9 @@ STATES = (
     "Oregon,Pennsylvania,Rhode Island,South Carolina,South Dakota,Tennessee,Texas,Utah,Vermont,Virginia,Washington,"
     "West Virginia,Wisconsin,Wyoming,Ontario,Alberta"
 ).split(",")
-FACES = ("die", "gothic", "gothic", "narrow", "narrow", "narrow")
+FACES = ("die", "gothic", "gothic", "narrow", "narrow", "fixed", "fixed", "open", "open")
+# The series of disabled drivers, and what its wheelchair takes of the number's room in mm.
+DISABLED, DISABLED_WIDTH = "disabled", 58
 MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 
 
@@ -33,6 +35,9 @@ def design(text: str, rng: np.random.Generator) -> Design:
     blank = replace(options[rng.integers(len(options))], face=FACES[rng.integers(len(FACES))])
     # Small letters stacked before or after the number, which are not part of it as it is reported.
     stacked = ("l", "r")[rng.integers(2)] if len(text) < 7 and rng.random() < 0.12 else ""
+    if series.code == DISABLED:
+        blank = replace(blank, left=blank.left + DISABLED_WIDTH)
+        stacked = ("l", "r")[rng.integers(2)]
     if stacked == "l":
         blank = replace(blank, left=blank.left + 30)
     elif stacked:
@@ -64,6 +69,8 @@ def draw(canvas: Canvas, plan: Design, paint: Color, rng: np.random.Generator) -
                 _sticker(canvas, x, top, rng.uniform(20, 30), rng.uniform(14, 20), rng)
     if plan.strip:
         _stacked(canvas, plan, paint.text, rng)
+    if plan.series == DISABLED:
+        _wheelchair(canvas, rng.uniform(10, 16), blank.rows[0].top + rng.uniform(0, 14), rng.uniform(42, 52), rng)
 
 
 def _picture(canvas: Canvas, paint: Color, rng: np.random.Generator) -> None:
@@ -92,13 +99,27 @@ def _state(canvas: Canvas, center: float, below: float, ink: RGB, rng: np.random
     """The state's name between the rim and the number, in capitals, or in a roman or script hand."""
     name = STATES[rng.integers(len(STATES))]
     height = min(rng.uniform(12, 22), below - 14)
-    top = rng.uniform(8, max(8.1, below - height - 5))
+    # A script's loops often reach down to the number.
+    top = rng.uniform(8, max(8.1, below - height - (5 if rng.random() < 0.6 else -3)))
     if rng.random() < 0.25:
         center += rng.uniform(-40, 40)
     if rng.random() < 0.5:
         script(canvas, name, center, top, height, 170, ink, rng)
     else:
         canvas.text(name.upper(), "gothic", 15, center, top, min(height, 250 / len(name)), ink)
+
+
+def _wheelchair(canvas: Canvas, x: float, y: float, size: float, rng: np.random.Generator) -> None:
+    """A bright wheelchair with its driver on a blue square, or the other way round."""
+    blue, bright = (int(rng.integers(20, 60)), int(rng.integers(60, 110)), int(rng.integers(130, 200))), (232, 234, 238)
+    ground, ink = (blue, bright) if rng.random() < 0.75 else (bright, blue)
+    canvas.rect(x, y, size, size, ground)
+    canvas.circle(x + 0.44 * size, y + 0.64 * size, 0.27 * size, ink)
+    canvas.circle(x + 0.44 * size, y + 0.64 * size, 0.18 * size, ground)
+    canvas.circle(x + 0.38 * size, y + 0.16 * size, 0.08 * size, ink)
+    canvas.rect(x + 0.34 * size, y + 0.26 * size, 0.1 * size, 0.32 * size, ink)
+    canvas.rect(x + 0.34 * size, y + 0.5 * size, 0.34 * size, 0.09 * size, ink)
+    canvas.rect(x + 0.62 * size, y + 0.5 * size, 0.08 * size, 0.34 * size, ink)
 
 
 def _sticker(canvas: Canvas, x: float, y: float, width: float, height: float, rng: np.random.Generator) -> None:

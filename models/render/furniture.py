@@ -36,6 +36,9 @@ def dealer_frame(canvas: Canvas, blank: Blank, rng: np.random.Generator) -> None
         tone = (int(rng.integers(6, 40)),) * 3
     ink = (235, 235, 235) if sum(tone) < 380 else (20, 20, 24)
     top, bottom, side = rng.uniform(6, 22), rng.uniform(8, 26), rng.uniform(3, 9)
+    # At times as broad as the rim allows, up to the number or over its edge.
+    if rng.random() < 0.25:
+        top, bottom = rng.uniform(22, 42), rng.uniform(26, 40)
     canvas.rect(0, 0, blank.width, top, tone)
     canvas.rect(0, blank.height - bottom, blank.width, bottom, tone)
     canvas.rect(0, 0, side, blank.height, tone)

@@ -78,9 +78,10 @@ AMERICA = (
            "LLL|NNL", "NLLL|NNN"), 4, ("symbol",), avoids=0.95),
     Series("dash", ("LLL-NNNN", "LLL-NNN", "NNN-LLL", "LLN-NNN", "NNN-NNN", "LL-NNNNN", "NNNN-LL"), 1.5, avoids=0.95),
     Series("digits", ("NNNNNN", "NNN NNN", "LNNNNN", "LNN NNN", "NN LLLL", "LNNNNNN", "NLLNNN", "NLL NNNN",
-           "LL NNNNN"), 2, avoids=0.95),
-    Series("vanity", ("AAAAAA", "AAAAAAA", "LLLLLLL", "LLLLLL", "LLLLL", "LL LLLL", "NN LLLL", "LNLLL"), 1.5,
-           avoids=0.3),
+           "LL NNNNN", "NNNNNNN", "NNNNNLN"), 2, avoids=0.95),
+    Series("vanity", ("AAAAAA", "AAAAAAA", "LLLLLLL", "LLLLLL", "LLLLL", "LL LLLL", "NN LLLL", "LNLLL"), 1.2,
+           avoids=0.6),
+    Series("disabled", ("NNNLL", "NNNNL", "NNNNN", "LNNNN"), 0.6, avoids=0.95),
 )  # fmt: skip
 PATTERNS: dict[str, tuple[str, ...]] = {
     "br-old": ("LLL.NNNN",),

@@ -62,7 +62,7 @@ def render_plate(
     canvas = Canvas(blank.width, blank.height, px_per_mm, _tinted(paint.background, rng))
     _draw_furniture(canvas, layout, plan, paint, rng)
     heaviest = {"br-old": 1.22, "br-old-moto": 1.22, "us": 1.3}.get(layout, 1.12)
-    stroke = round(blank.rows[0].stroke * rng.uniform(0.88, heaviest))
+    stroke = round(blank.rows[0].stroke * rng.uniform(0.74 if layout == "us" else 0.88, heaviest))
     press = _Press(
         stroke, int(rng.choice([60, 80, 100, 100, 115])), layout != "us" or rng.random() < 0.7, rng.uniform()
     )

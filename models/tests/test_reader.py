@@ -16,6 +16,7 @@ from lpr_train.reader_labels import (
     encode,
     is_held_out,
 )
+from lpr_train.reader_lettering import lettering_pool
 from lpr_train.reader_pool import Pool, collect, old_brazilian_category
 from lpr_train.reader_rectify import plausible, register
 from lpr_train.reader_scenes import assigned_texts, look_alike_pool, scene_pool, scene_texts
@@ -66,6 +67,14 @@ def test_augmentation_is_deterministic_and_shaped():
     for seed in range(8):
         spoiled = spoil(pool, 0.33, np.random.default_rng(seed))
         assert spoiled.shape == (INPUT_HEIGHT, INPUT_WIDTH, 3) and spoiled.dtype == np.uint8
+
+
+def test_lettering_is_no_plate_and_always_to_be_seen():
+    photos = np.random.default_rng(1).integers(90, 160, (3, POOL_HEIGHT, POOL_WIDTH, 3), np.uint8)
+    first, again = (lettering_pool(photos, 4, 30) for _ in range(2))
+    assert np.array_equal(first.images, again.images) and set(first.texts) == {""}
+    assert (first.labels == PAD).all() and (first.layouts == UNKNOWN).all() and (first.categories == UNKNOWN).all()
+    assert all(np.ptp(picture.mean(axis=2)) > 40 for picture in first.images)
 
 
 def test_rectified_plate_has_the_contract_margins():

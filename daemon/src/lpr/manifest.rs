@@ -150,6 +150,14 @@ pub struct ReaderSpec {
     pub margin_x: f32,
     #[serde(default)]
     pub margin_y: f32,
+    /// The margins of a second view, taken of plates whose text in the first is less likely than `second_below`
+    /// (0: of none).
+    #[serde(default)]
+    pub second_margin_x: f32,
+    #[serde(default)]
+    pub second_margin_y: f32,
+    #[serde(default)]
+    pub second_below: f64,
     /// One character a class; `_` is the pad. May come from `config` instead.
     #[serde(default)]
     pub alphabet: String,
@@ -258,8 +266,13 @@ impl Manifest {
             problems.push("[detector] max_upscale, max_candidates and nms_most must be positive".into());
         }
         let r = &self.reader;
-        if !(0.0..=0.5).contains(&r.margin_x) || !(0.0..=0.5).contains(&r.margin_y) {
-            problems.push("[reader] margin_x and margin_y must lie between 0 and 0.5".into());
+        if ![r.margin_x, r.margin_y, r.second_margin_x, r.second_margin_y].iter().all(|m| (0.0..=0.5).contains(m)) {
+            problems.push(
+                "[reader] margin_x, margin_y, second_margin_x and second_margin_y must lie between 0 and 0.5".into(),
+            );
+        }
+        if !(0.0..=1.0).contains(&r.second_below) {
+            problems.push(format!("[reader] second_below = {} must lie between 0 and 1", r.second_below));
         }
         if !(0.0..=1.0).contains(&r.plate_threshold) {
             problems.push(format!("[reader] plate_threshold = {} must lie between 0 and 1", r.plate_threshold));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::{ContractMismatch, LprError};
-use super::fuse::{Classes, Reading, sharpness};
+use super::fuse::{Classes, Fusion, Reading, sharpness};
 use super::geometry::Quad;
 use super::grammar::Slots;
 use super::manifest::{Manifest, ReaderContract};
@@ -23,6 +23,19 @@ pub struct Read {
     pub plate: Option<f32>,
     /// Whether that is enough by the manifest; always true for models that do not tell.
     pub readable: bool,
+}
+
+impl Read {
+    /// One read of two views of the same pixels, each of equal weight.
+    fn with(self, other: &Self, plate_threshold: f32) -> Self {
+        let mut both = Fusion::default();
+        both.add(&self.reading, 1.0);
+        both.add(&other.reading, 1.0);
+        let reading = both.reading().unwrap_or(self.reading);
+        let plate = self.plate.zip(other.plate).map(|(a, b)| f32::midpoint(a, b));
+        let readable = plate.is_none_or(|p| p >= plate_threshold);
+        Self { reading, sharpness: self.sharpness, plate, readable }
+    }
 }
 
 /// Which output is what. Only the slots are always there.
@@ -58,6 +71,8 @@ pub struct Reader {
     model: Model,
     contract: ReaderContract,
     upright: Upright,
+    /// The second view of a plate whose text is less likely than this; crops a little off look different there.
+    second: (Upright, f64),
     gray: bool,
     /// Plates read in one run of the model; more are read in several.
     batch: usize,
@@ -91,8 +106,10 @@ impl Reader {
         else {
             return Err(mismatch(&model, manifest, tensor, expected, found));
         };
-        let (upright, gray, batch) = (
-            Upright { width: *w as usize, height: *h as usize, margin_x: spec.margin_x, margin_y: spec.margin_y },
+        let upright = |margin_x, margin_y| Upright { width: *w as usize, height: *h as usize, margin_x, margin_y };
+        let (upright, second, gray, batch) = (
+            upright(spec.margin_x, spec.margin_y),
+            (upright(spec.second_margin_x, spec.second_margin_y), spec.second_below),
             *channels == 1,
             if *count < 0 { model.provider().batch() } else { 1 },
         );
@@ -105,6 +122,7 @@ impl Reader {
             model,
             contract: spec.contract,
             upright,
+            second,
             gray,
             batch,
             alphabet: spec.alphabet.chars().collect::<Vec<_>>().into(),
@@ -146,30 +164,47 @@ impl Reader {
         quads: &[Quad],
         stats: &Stats,
     ) -> Result<Vec<Option<Read>>, LprError> {
-        let size = self.upright.width * self.upright.height * 3;
         let mut reads: Vec<Option<Read>> = vec![None; quads.len()];
+        self.view(picture, quads, |_| true, self.upright, &mut reads, stats)?;
+        let (upright, below) = self.second;
+        let unsure = |read: &Option<Read>| read.as_ref().is_some_and(|r| r.reading.slots.greedy().1 < below);
+        self.view(picture, quads, unsure, upright, &mut reads, stats)?;
+        Ok(reads)
+    }
+
+    /// Reads the plates that are `wanted` by what is known of them so far, and puts both together.
+    fn view(
+        &mut self,
+        picture: &dyn Picture,
+        quads: &[Quad],
+        wanted: impl Fn(&Option<Read>) -> bool,
+        upright: Upright,
+        reads: &mut [Option<Read>],
+        stats: &Stats,
+    ) -> Result<(), LprError> {
+        let size = upright.width * upright.height * 3;
         let mut pending: Vec<usize> = Vec::with_capacity(self.batch);
         let mut plates = std::mem::take(&mut self.plates);
         plates.clear();
-        for (i, quad) in quads.iter().enumerate() {
-            let Some(region) = self.upright.region(quad, picture.width(), picture.height()) else { continue };
+        for (i, quad) in quads.iter().enumerate().filter(|(i, _)| wanted(&reads[*i])).collect::<Vec<_>>() {
+            let Some(region) = upright.region(quad, picture.width(), picture.height()) else { continue };
             stats.time(Stage::Rectify, || {
                 picture.crop(region, &mut self.crop)?;
                 let source = RgbView { data: &self.crop, width: region.width, height: region.height };
                 let quad = quad.translate(-(region.x as f32), -(region.y as f32));
                 let at = plates.len();
                 plates.resize(at + size, 0);
-                rectify(source, &quad, &self.upright, &mut plates[at..]);
+                rectify(source, &quad, &upright, &mut plates[at..]);
                 Ok(())
             })?;
             pending.push(i);
             if pending.len() == self.batch {
-                self.finish(&mut pending, &mut plates, &mut reads, stats)?;
+                self.finish(&mut pending, &mut plates, reads, stats)?;
             }
         }
-        self.finish(&mut pending, &mut plates, &mut reads, stats)?;
+        self.finish(&mut pending, &mut plates, reads, stats)?;
         self.plates = plates;
-        Ok(reads)
+        Ok(())
     }
 
     fn finish(
@@ -186,10 +221,13 @@ impl Reader {
         let size = plates.len() / pending.len();
         for (row, plate) in pending.drain(..).enumerate() {
             let sharpness = sharpness(&plates[row * size..(row + 1) * size], self.upright.width);
-            reads[plate] = self.reading(row).map(|reading| {
-                let probability = self.values(self.roles.plate, row).and_then(|v| v.first().copied());
-                let readable = probability.is_none_or(|p| p >= self.plate_threshold);
-                Read { reading, sharpness, plate: probability, readable }
+            let Some(reading) = self.reading(row) else { continue };
+            let probability = self.values(self.roles.plate, row).and_then(|v| v.first().copied());
+            let readable = probability.is_none_or(|p| p >= self.plate_threshold);
+            let read = Read { reading, sharpness, plate: probability, readable };
+            reads[plate] = Some(match reads[plate].take() {
+                Some(first) => first.with(&read, self.plate_threshold),
+                None => read,
             });
         }
         plates.clear();
@@ -313,6 +351,32 @@ mod tests {
             let texts = reads.iter().map(|r| r.as_ref().map_or("outside".into(), |r| r.reading.slots.greedy().0));
             assert_eq!(texts.collect::<Vec<String>>(), wanted, "{batch} in a run");
         }
+    }
+
+    #[test]
+    fn a_plate_that_is_unsure_is_seen_twice() {
+        let mut image = street(320, 160, &[(16, 48, "ABC1D23"), (176, 48, "QRS4567")]);
+        // A color between those of two characters: nine slots, each of which may well be the other.
+        for y in 48..112 {
+            for x in 176..304 {
+                image.data[(y * 320 + x) * 3 + 2] = 74;
+            }
+        }
+        let quads = [16.0, 176.0].map(|x| Quad::from_rect(&Rect::new(x, 48.0, x + 128.0, 112.0)));
+        let read = |below: f64| {
+            let mut manifest = manifest("full.toml");
+            (manifest.reader.second_margin_x, manifest.reader.second_margin_y) = (0.08, 0.08);
+            manifest.reader.second_below = below;
+            let stats = Stats::default();
+            let mut reader = Reader::open(&manifest, &options()).unwrap();
+            let reads = reader.read(&RgbView::from(&image), &quads, &stats).unwrap();
+            reads.into_iter().map(|r| r.unwrap().reading.slots).collect::<Vec<_>>()
+        };
+        let (once, twice) = (read(0.0), read(0.5));
+        assert_eq!(once[0], twice[0], "sure at once");
+        assert_ne!(once[1], twice[1], "the second view counts");
+        assert_eq!(once[0].greedy().0, "ABC1D23");
+        assert!(once[1].greedy().1 < 0.5, "{:?}", once[1].greedy());
     }
 
     #[test]
