@@ -196,10 +196,10 @@ class PlateReader:
 
 
 def _fused(first: np.ndarray, second: np.ndarray, mean: bool) -> np.ndarray:
-    """Two views of one plate, as the box fuses two looks of equal weight (docs/lpr.md); a single value is averaged."""
+    """Two views of the same pixels: the mean of the log-probabilities; a single value is averaged as it is."""
     if mean:
         return (first + second) / 2
-    logs = (np.log(np.maximum(first, FLOOR)) + np.log(np.maximum(second, FLOOR))) / math.sqrt(2)
+    logs = (np.log(np.maximum(first, FLOOR)) + np.log(np.maximum(second, FLOOR))) / 2
     shares = np.exp(logs - logs.max(-1, keepdims=True))
     return shares / shares.sum(-1, keepdims=True)
 

@@ -101,6 +101,14 @@ pub struct Fusion {
 }
 
 impl Fusion {
+    /// Views of the same pixels count as one look, however many they are: they share everything but the cut.
+    pub fn of_views(views: &[&Reading]) -> Option<Reading> {
+        let mut sum = Self::default();
+        views.iter().for_each(|view| sum.add(view, 1.0));
+        sum.squares = (views.len() * views.len()) as f32;
+        sum.reading()
+    }
+
     pub fn reads(&self) -> u32 {
         self.reads
     }
@@ -222,6 +230,17 @@ mod tests {
             assert_eq!(text, "AB");
             assert!((p - 0.64).abs() < 1e-3, "{p}");
         }
+    }
+
+    #[test]
+    fn views_of_the_same_pixels_make_one_look() {
+        let both = |a, b| Fusion::of_views(&[&look("AB", a), &look("AB", b)]).expect("two views").slots.greedy();
+        let (text, p) = both(0.8, 0.8);
+        assert_eq!(text, "AB");
+        assert!((p - 0.64).abs() < 1e-3, "{p}");
+        assert!((0.25..0.81).contains(&both(0.5, 0.9).1), "between the two");
+        let either = Fusion::of_views(&[&look("AB", 0.5), &look("AC", 0.9)]).expect("two views");
+        assert_eq!(either.slots.greedy().0, "AC", "the surer one decides");
     }
 
     #[test]
