@@ -104,7 +104,9 @@ impl Fusion {
     /// Views of the same pixels count as one look, however many they are: they share everything but the cut.
     pub fn of_views(views: &[&Reading]) -> Option<Reading> {
         let mut sum = Self::default();
-        views.iter().for_each(|view| sum.add(view, 1.0));
+        for view in views {
+            sum.add(view, 1.0);
+        }
         sum.squares = (views.len() * views.len()) as f32;
         sum.reading()
     }

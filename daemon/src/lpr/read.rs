@@ -164,7 +164,7 @@ impl Reader {
         let mut reads: Vec<Option<Read>> = vec![None; quads.len()];
         self.view(picture, quads, |_| true, self.upright, &mut reads, stats)?;
         let (upright, below) = self.second;
-        let unsure = |read: &Option<Read>| read.as_ref().is_some_and(|r| r.reading.slots.greedy().1 < below);
+        let unsure = |read: Option<&Read>| read.is_some_and(|r| r.reading.slots.greedy().1 < below);
         self.view(picture, quads, unsure, upright, &mut reads, stats)?;
         Ok(reads)
     }
@@ -174,7 +174,7 @@ impl Reader {
         &mut self,
         picture: &dyn Picture,
         quads: &[Quad],
-        wanted: impl Fn(&Option<Read>) -> bool,
+        wanted: impl Fn(Option<&Read>) -> bool,
         upright: Upright,
         reads: &mut [Option<Read>],
         stats: &Stats,
@@ -183,7 +183,7 @@ impl Reader {
         let mut pending: Vec<usize> = Vec::with_capacity(self.batch);
         let mut plates = std::mem::take(&mut self.plates);
         plates.clear();
-        for (i, quad) in quads.iter().enumerate().filter(|(i, _)| wanted(&reads[*i])).collect::<Vec<_>>() {
+        for (i, quad) in quads.iter().enumerate().filter(|(i, _)| wanted(reads[*i].as_ref())).collect::<Vec<_>>() {
             let Some(region) = upright.region(quad, picture.width(), picture.height()) else { continue };
             stats.time(Stage::Rectify, || {
                 picture.crop(region, &mut self.crop)?;
