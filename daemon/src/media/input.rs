@@ -1,5 +1,5 @@
 //! One RTSP connection through libavformat: demultiplexed, not parsed, not decoded. Every wait has a deadline. It takes
-//! a thread, and three times the work of `rtsp`, but gets along with almost everything that calls itself a camera.
+//! a thread, and more than twice the work of `rtsp`, but gets along with almost everything that calls itself a camera.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_void};
