@@ -3,14 +3,14 @@
 import argparse
 import json
 
-from . import lpr, passages, record, search, start, watchlist
+from . import lpr, passages, record, search, start, sync, watchlist
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     modules = {"record": record, "start": start, "lpr": lpr, "passages": passages}
-    modules |= {"search": search, "watchlist": watchlist}
+    modules |= {"search": search, "watchlist": watchlist, "sync": sync}
     for name, module in modules.items():
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", help="only the JSON object")
