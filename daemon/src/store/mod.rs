@@ -16,6 +16,7 @@ mod hits;
 mod migrate;
 mod objects;
 mod outbox;
+mod proofs;
 mod readers;
 mod recordings;
 mod rows;

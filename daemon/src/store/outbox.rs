@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::events::StoreEvent;
 use super::rows::ObjectRef;
 use super::sql::{Json, unsigned};
-use super::{Store, StoreError, objects, state};
+use super::{Store, StoreError, objects, proofs, state};
 use crate::base::ids::BoxId;
 use crate::base::time::UtcMicros;
 
@@ -160,6 +160,7 @@ impl Store {
             state::set(tx, EPOCH, &epoch.to_string())?;
             state::set(tx, LAST_SEQ, "0")?;
             state::set(tx, LAST_HASH, &Position::start(box_id.0, epoch).hash.to_string())?;
+            state::set(tx, proofs::PROVEN_SEQ, "0")?;
             state::set(tx, ACKED_SEQ, "0")
         })
         .await
@@ -177,15 +178,23 @@ impl Store {
             }
             let mut statement = tx.prepare_cached(
                 "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE seq IS NULL AND kind <> 'tombstone' ORDER BY lane DESC, id LIMIT ?1)",
+                 (SELECT id FROM outbox WHERE seq IS NULL AND kind NOT IN ('tombstone', 'proof')
+                  ORDER BY lane DESC, id LIMIT ?1)
+                 RETURNING created_at",
             )?;
-            let gone = statement.execute([excess as i64])? as u64;
+            let made: Vec<UtcMicros> =
+                statement.query_map([excess as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let span = proofs::count_evicted(tx, &made)?;
+            let gone = made.len() as u64;
+            if gone == 0 {
+                return Ok(0);
+            }
             let body = Body::Tombstone(Tombstone {
                 what: "records".to_owned(),
                 camera: None,
                 stream: None,
-                start_us: None,
-                end_us: None,
+                start_us: span.map(|(first, _)| first),
+                end_us: span.map(|(_, last)| last),
                 bytes: 0,
                 sha256: None,
                 reason: format!("{gone} records went because more than {max} waited for the centre"),
@@ -196,11 +205,13 @@ impl Store {
         .await
     }
 
-    /// Forgets acknowledged records, but for the newest `keep`, which a restored centre may ask for again.
+    /// Forgets acknowledged records, but for the newest `keep`, which a restored centre may ask for again, and those that
+    /// are under no signed root yet.
     pub async fn prune_outbox(&self, keep: u64, limit: usize) -> Result<usize, StoreError> {
         self.write("forget delivered records", move |tx| {
             let acked = number(tx, ACKED_SEQ)?.unwrap_or(0);
-            let upto = acked.saturating_sub(keep) as i64;
+            let proven = number(tx, proofs::PROVEN_SEQ)?.unwrap_or(0);
+            let upto = acked.saturating_sub(keep).min(proven) as i64;
             let mut statement = tx.prepare_cached(
                 "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE seq <= ?1 ORDER BY seq LIMIT ?2)",
             )?;
@@ -211,13 +222,13 @@ impl Store {
 }
 
 /// The end of the chain as the database has it.
-struct Chain {
-    last: Position,
+pub(super) struct Chain {
+    pub(super) last: Position,
     acked_seq: u64,
 }
 
 impl Chain {
-    fn load_or_begin(c: &Connection, box_id: BoxId) -> Result<Self, StoreError> {
+    pub(super) fn load_or_begin(c: &Connection, box_id: BoxId) -> Result<Self, StoreError> {
         if let Some(chain) = Self::load(c)? {
             return Ok(chain);
         }
@@ -289,6 +300,9 @@ pub(super) fn put(
     )?
     .execute(params![lane as i64, draft.kind, thing, Json(&objects), draft.body.get(), created_at])?;
     let id = c.last_insert_rowid();
+    if !matches!(body, Body::Proof(_)) {
+        proofs::count(c, created_at, objects.len())?;
+    }
     for object in &objects {
         c.prepare_cached("INSERT OR IGNORE INTO outbox_objects VALUES (?1, ?2)")?
             .execute(params![id, object.sha256])?;

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::*;
+use crate::base::identity::Identity;
 use crate::base::ids::{BoxId, CameraId, DetectionId};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
@@ -156,7 +157,7 @@ async fn alerts_overtake_and_objects_come_before_rows() {
 
 #[tokio::test]
 async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
-    let (store, _folder) = open();
+    let (store, folder) = open();
     for at in 1..=6 {
         store.insert_detection(passage("ABC1D23", at)).await.unwrap();
     }
@@ -167,17 +168,20 @@ async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
     assert!(store.rewind(BOX, 1).await.unwrap());
     assert_eq!(store.outbox_status(BOX).await.unwrap().acked_seq, 1);
     store.ack(BOX, epoch, 4).await.unwrap();
+    let mut identity = Identity::open_or_create(folder.path()).unwrap();
+    identity.box_id = BOX;
+    store.prove(&identity, UtcMicros::now().add_micros(gtv_protocol::body::HOUR_US)).await.unwrap();
     assert_eq!(store.prune_outbox(1, 100).await.unwrap(), 3);
     assert!(!store.rewind(BOX, 1).await.unwrap(), "no longer kept");
     assert!(store.rewind(BOX, 3).await.unwrap());
     assert!(store.begin_epoch(BOX, epoch, true).await.is_err());
     store.begin_epoch(BOX, epoch + 1, true).await.unwrap();
     let fresh = store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap();
-    assert_eq!(fresh.records.len(), 3, "the kept ones and the one that never had a number");
+    assert_eq!(fresh.records.len(), 4, "the kept ones, and the one and the proof that never had a number");
     assert_eq!(chain::follow(BOX.0, Position::start(BOX.0, epoch + 1), &fresh.records).2, None);
     store.ack(BOX, epoch + 1, 1).await.unwrap();
     store.begin_epoch(BOX, epoch + 2, false).await.unwrap();
-    assert_eq!(store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap().records.len(), 2);
+    assert_eq!(store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap().records.len(), 3);
 }
 
 /// A segment of `seconds` one-second fragments of 10 bytes after a head of 4, with its file.

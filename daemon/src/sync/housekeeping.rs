@@ -1,4 +1,5 @@
-//! What stays on the box: the outbox is bounded, and detections and objects end with `record.max_age`. What the
+//! What stays on the box, and what the box states about it: each hour that is over is proved to the centre, the outbox
+//! is bounded, and detections and objects end with `record.max_age`. What the
 //! centre has not acknowledged yet stays longer (S1), except where there is no centre to wait for.
 
 use std::time::Duration;
@@ -19,11 +20,11 @@ const OUTBOX_MAX: u64 = 2_000_000;
 const PAGE: usize = 500;
 
 pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report: &Reporter, tasks: &Tasks) {
-    let (store, box_id, report) = (store.clone(), identity.box_id, report.clone());
+    let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
     let keep_us = config.record.max_age.micros();
     let has_centre = !config.sync.url.is_empty();
     tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
-        let (store, report) = (store.clone(), report.clone());
+        let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
         async move {
             loop {
                 let gone = store.bound_outbox(OUTBOX_MAX).await?;
@@ -32,7 +33,10 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                     tracing::error!(records = gone, "records went because too many wait for the centre");
                 }
                 expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
-                report.outbox(store.outbox_status(box_id).await?);
+                if has_centre {
+                    store.prove(&identity, UtcMicros::now()).await?;
+                }
+                report.outbox(store.outbox_status(identity.box_id).await?);
                 tokio::select! {
                     () = tokio::time::sleep(INTERVAL) => {}
                     () = token.cancelled() => return Ok(()),
