@@ -13,10 +13,20 @@ use super::scale;
 
 /// The first picture of `fragment`, at most `max_width` pixels wide. The fragment must begin with a key frame.
 pub fn first_picture(init: &InitSegment, fragment: &[u8], max_width: u32) -> Result<RgbImage, MediaError> {
+    picture(init.video_codec, &init.data, fragment, max_width)
+}
+
+/// The same of a stored fragment, with its codec as the store names it.
+pub fn first_stored_picture(codec: &str, init: &[u8], fragment: &[u8], max_width: u32) -> Result<RgbImage, MediaError> {
+    let codec = codec.parse().map_err(|cause| MediaError::Decode { what: "a key frame".to_owned(), cause })?;
+    picture(codec, init, fragment, max_width)
+}
+
+fn picture(codec: VideoCodec, init: &[u8], fragment: &[u8], max_width: u32) -> Result<RgbImage, MediaError> {
     av::init();
     let failed = |cause: &str| MediaError::Decode { what: "a key frame".to_owned(), cause: cause.to_owned() };
     let sample = first_sample(fragment).ok_or_else(|| failed("the fragment holds no picture"))?;
-    let id = match init.video_codec {
+    let id = match codec {
         VideoCodec::H264 => ffi::AVCodecID::AV_CODEC_ID_H264,
         VideoCodec::H265 => ffi::AVCodecID::AV_CODEC_ID_HEVC,
         VideoCodec::Mjpeg => ffi::AVCodecID::AV_CODEC_ID_MJPEG,
@@ -27,7 +37,7 @@ pub fn first_picture(init: &InitSegment, fragment: &[u8], max_width: u32) -> Res
         return Err(failed("this FFmpeg has no decoder for it"));
     }
     let mut context = CodecContext::new(codec)?;
-    context.set_extradata(decoder_record(&init.data))?;
+    context.set_extradata(decoder_record(init))?;
     context.fields().thread_count = 1;
     context.open(codec)?;
     if context.send_data(Some((sample, 0))) < 0 {

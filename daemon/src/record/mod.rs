@@ -4,6 +4,7 @@
 mod clips;
 mod error;
 mod group;
+mod keys;
 mod playback;
 mod recover;
 mod retain;

@@ -12,10 +12,11 @@ use futures_util::stream::{self, Stream as Chunks};
 use serde::Serialize;
 
 use super::error::RecordError;
+use super::keys;
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 use crate::media::fmp4::{self, Retimer, SIDX_MAX, SidxEntry};
-use crate::store::{FragmentAt, Store, Stream};
+use crate::store::{FragmentAt, InitRow, Store, Stream};
 
 /// How far before the asked time a key frame is looked for: groups of pictures are cut at 4 s.
 const LOOK_BACK_US: i64 = 120_000_000;
@@ -27,6 +28,7 @@ pub struct PlaybackEntry {
     pub media_us: i64,
     pub start: UtcMicros,
     pub duration_us: i64,
+    pub frames: u32,
 }
 
 /// A recorded span that is ready to be read.
@@ -43,6 +45,8 @@ pub struct Playback {
     head: Bytes,
     parts: Vec<Part>,
     retimer: Retimer,
+    /// Only the key frames are shown.
+    keys: bool,
 }
 
 #[derive(Debug)]
@@ -50,10 +54,20 @@ struct Part {
     path: PathBuf,
     /// In the segment file.
     offset: u64,
-    bytes: u64,
+    stored: u64,
     /// In this playback.
+    bytes: u64,
     position: u64,
+    /// 1/90000 s.
+    duration: u32,
     entry: PlaybackEntry,
+}
+
+/// A row that becomes a part, and what it takes in the file.
+struct Piece<'a> {
+    row: &'a FragmentAt,
+    bytes: u64,
+    duration_us: i64,
 }
 
 impl Playback {
@@ -66,32 +80,65 @@ impl Playback {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<Option<Self>, RecordError> {
-        let rows = store.fragments_between(camera, stream, from.add_micros(-LOOK_BACK_US), to).await?;
-        let rows = from_key_frame(rows, from);
-        let Some(first) = rows.first() else { return Ok(None) };
-        let init =
-            store.init(&first.init_id).await?.ok_or_else(|| RecordError::NoInit { id: first.init_id.clone() })?;
-        let same = rows.iter().take(SIDX_MAX).take_while(|row| row.init_id == first.init_id).count();
-        let next = rows.get(same).map(|row| row.start);
-        Ok(Some(Self::assemble(store, &rows[..same], &init.data, init.mime, next)))
+        let Some((rows, init, next)) = find(store, camera, stream, from, to).await? else { return Ok(None) };
+        let pieces = rows.iter().map(|row| Piece { row, bytes: row.bytes, duration_us: row.duration_us }).collect();
+        Ok(Some(Self::assemble(store, pieces, &init.data, init.mime, next, false)))
     }
 
-    fn assemble(store: &Store, rows: &[FragmentAt], init: &[u8], mime: String, next: Option<UtcMicros>) -> Self {
+    /// The same with nothing but the key frames, each standing until the next, and no sound: little to send and to
+    /// decode, so that a browser plays it at many times the speed.
+    pub async fn open_keys(
+        store: &Store,
+        camera: &CameraId,
+        stream: Stream,
+        from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Option<Self>, RecordError> {
+        let Some((rows, init, next)) = find(store, camera, stream, from, to).await? else { return Ok(None) };
+        let groups = keys::groups(rows);
+        let (dir, wanted) = (store.dir().to_owned(), groups.clone());
+        let located = tokio::task::spawn_blocking(move || keys::locate(&dir, &wanted)).await;
+        let pictures = located.map_err(|_| RecordError::Stopped)??;
+        let head = fmp4::video_only(&init.data);
+        let mime = keys::video_mime(&init.mime);
+        let located: Vec<FragmentAt> = groups.iter().zip(&pictures).map(|((row, _), at)| keys::cut(row, at)).collect();
+        let pieces = located
+            .iter()
+            .zip(&groups)
+            .map(|(row, (_, duration_us))| Piece {
+                row,
+                bytes: fmp4::key_fragment_bytes(row.bytes),
+                duration_us: *duration_us,
+            })
+            .collect();
+        Ok(Some(Self::assemble(store, pieces, &head, mime, next, true)))
+    }
+
+    fn assemble(
+        store: &Store,
+        pieces: Vec<Piece<'_>>,
+        init: &[u8],
+        mime: String,
+        next: Option<UtcMicros>,
+        keys: bool,
+    ) -> Self {
         let mut media_us = 0;
-        let mut parts = Vec::with_capacity(rows.len());
-        let mut index = Vec::with_capacity(rows.len());
-        for row in rows {
+        let mut parts = Vec::with_capacity(pieces.len());
+        let mut index = Vec::with_capacity(pieces.len());
+        for Piece { row, bytes, duration_us } in pieces {
             // Ends are taken from the ticks, so that the index adds up exactly to the decode times.
-            let duration = ticks(media_us + row.duration_us) - ticks(media_us);
-            index.push(SidxEntry { bytes: row.bytes as u32, duration: duration as u32, key: row.key });
+            let duration = (ticks(media_us + duration_us) - ticks(media_us)) as u32;
+            index.push(SidxEntry { bytes: bytes as u32, duration, key: row.key });
             parts.push(Part {
                 path: store.dir().join(&row.path),
                 offset: row.offset,
-                bytes: row.bytes,
+                stored: row.bytes,
+                bytes,
                 position: 0,
-                entry: PlaybackEntry { media_us, start: row.start, duration_us: row.duration_us },
+                duration,
+                entry: PlaybackEntry { media_us, start: row.start, duration_us, frames: row.frames },
             });
-            media_us += row.duration_us;
+            media_us += duration_us;
         }
         let mut head = fmp4::with_duration(init, media_us);
         head.extend_from_slice(&fmp4::sidx(&index));
@@ -110,6 +157,7 @@ impl Playback {
             retimer: Retimer::of(init),
             head: head.into(),
             parts,
+            keys,
         }
     }
 
@@ -161,14 +209,35 @@ impl Playback {
     fn load(&self, index: usize) -> Result<Bytes, RecordError> {
         let part = &self.parts[index];
         let failed = |error| RecordError::file("read the recording", &part.path, error);
-        let mut data = vec![0; part.bytes as usize];
+        let mut data = vec![0; part.stored as usize];
         File::open(&part.path).and_then(|file| file.read_exact_at(&mut data, part.offset)).map_err(failed)?;
         let sequence = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        if self.keys {
+            return Ok(fmp4::key_fragment(sequence, data.into(), ticks(part.entry.media_us), part.duration));
+        }
         if !self.retimer.retime(&mut data, ticks(part.entry.media_us), sequence) {
             return Err(RecordError::Damaged { path: part.path.display().to_string(), offset: part.offset });
         }
         Ok(data.into())
     }
+}
+
+/// The rows of a playback with their decoder settings, and where the next playback begins.
+async fn find(
+    store: &Store,
+    camera: &CameraId,
+    stream: Stream,
+    from: UtcMicros,
+    to: UtcMicros,
+) -> Result<Option<(Vec<FragmentAt>, InitRow, Option<UtcMicros>)>, RecordError> {
+    let rows = store.fragments_between(camera, stream, from.add_micros(-LOOK_BACK_US), to).await?;
+    let mut rows = from_key_frame(rows, from);
+    let Some(first) = rows.first() else { return Ok(None) };
+    let init = store.init(&first.init_id).await?.ok_or_else(|| RecordError::NoInit { id: first.init_id.clone() })?;
+    let same = rows.iter().take(SIDX_MAX).take_while(|row| row.init_id == init.id).count();
+    let next = rows.get(same).map(|row| row.start);
+    rows.truncate(same);
+    Ok(Some((rows, init, next)))
 }
 
 /// 1/90000 s.
@@ -206,6 +275,7 @@ mod tests {
             duration_us,
             init_id: String::new(),
             key,
+            frames: 1,
         }
     }
 

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0005_detection_category.sql"),
     include_str!("steps/0006_watchlists.sql"),
     include_str!("steps/0007_outbox_hours.sql"),
+    include_str!("steps/0008_timeline.sql"),
 ];
 
 /// The newest schema this program knows.

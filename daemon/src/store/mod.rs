@@ -27,6 +27,7 @@ mod sql;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod users;
 mod watch_entries;
 mod watch_index;

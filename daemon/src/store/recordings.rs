@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{FragmentAt, GapRow, InitRow, RecordingTotals, Span, Stream};
 use super::segments::enqueue_gap;
 use super::sql::unsigned;
+use super::timeline::fragment_at;
 use super::{Store, StoreError};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
@@ -128,7 +129,7 @@ fn fragments(
 ) -> Result<Vec<FragmentAt>, StoreError> {
     // Segments of one stream never overlap (R3), so the one that starts last before `from` is the earliest of use.
     let mut statement = c.prepare_cached(
-        "SELECT s.id, s.path, f.offset, f.bytes, f.start, f.duration_us, s.init_id, f.key
+        "SELECT s.id, s.path, f.offset, f.bytes, f.start, f.duration_us, s.init_id, f.key, f.frames
          FROM segments s JOIN fragments f ON f.segment_id = s.id
          WHERE s.camera = ?1 AND s.stream = ?2 AND s.start < ?4 AND s.\"end\" > ?3
             AND s.start >= coalesce((SELECT max(start) FROM segments
@@ -136,22 +137,11 @@ fn fragments(
             AND f.start < ?4 AND f.start + f.duration_us > ?3
          ORDER BY s.start, f.offset",
     )?;
-    let rows = statement.query_map(params![camera, stream, from, to], |row| {
-        Ok(FragmentAt {
-            segment_id: row.get(0)?,
-            path: row.get(1)?,
-            offset: unsigned(row, 2)?,
-            bytes: unsigned(row, 3)?,
-            start: row.get(4)?,
-            duration_us: row.get(5)?,
-            init_id: row.get(6)?,
-            key: row.get(7)?,
-        })
-    })?;
+    let rows = statement.query_map(params![camera, stream, from, to], fragment_at)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn segment_times(
+pub(super) fn segment_times(
     c: &Connection,
     camera: &CameraId,
     stream: Stream,
@@ -169,7 +159,7 @@ fn segment_times(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn gaps(
+pub(super) fn gaps(
     c: &Connection,
     camera: &CameraId,
     stream: Stream,

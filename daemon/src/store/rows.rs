@@ -161,6 +161,7 @@ pub struct FragmentAt {
     pub duration_us: i64,
     pub init_id: String,
     pub key: bool,
+    pub frames: u32,
 }
 
 /// A stretch of recorded time of one stream.
@@ -179,6 +180,41 @@ pub struct GapRow {
     pub start: UtcMicros,
     pub end: UtcMicros,
     pub reason: String,
+}
+
+/// What a timeline shows of one camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineRow {
+    pub stream: Stream,
+    /// Recorded stretches, sorted and apart from each other.
+    pub spans: Vec<(UtcMicros, UtcMicros)>,
+    pub gaps: Vec<TimelineGap>,
+    pub detections: Vec<Mark>,
+    pub alerts: Vec<Mark>,
+}
+
+/// One gap, or several that are too close to tell apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineGap {
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+    /// Less than from start to end where there are several.
+    pub missing_us: i64,
+    pub count: u32,
+    /// Of the longest.
+    pub reason: String,
+}
+
+/// One or more passages, or alerts, at about the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Of a passage, or the first of several; of the newest of several alerts.
+    pub at: UtcMicros,
+    pub count: u32,
+    /// The passage at `at`, if it is about one.
+    pub detection: Option<DetectionId>,
+    /// Of alerts: the highest among them.
+    pub severity: Option<Severity>,
 }
 
 /// How much is recorded, of one stream.
@@ -341,7 +377,8 @@ pub struct AuditRow {
     pub hash: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// In rising order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Info,

@@ -10,9 +10,11 @@ use super::context::WebContext;
 use super::error::{ApiError, ApiResult};
 use super::limit::{Lockout, RateLimit};
 use super::passwords::Passwords;
+use super::playback::FastPlaybacks;
 use super::request::Req;
 use super::routes::{self, Class, Route};
 use super::snapshot::Stills;
+use super::thumbnail::Thumbnails;
 use super::tokens::Tokens;
 use super::ui::Ui;
 use crate::base::ids::CameraId;
@@ -40,6 +42,8 @@ pub struct App {
     /// One file at a time becomes a watchlist: each is work for the one writer.
     pub importing: Arc<Semaphore>,
     pub stills: Stills,
+    pub thumbnails: Thumbnails,
+    pub fast: FastPlaybacks,
     pub started: Instant,
     login_rate: Mutex<RateLimit>,
     rate: Mutex<RateLimit>,
@@ -59,6 +63,8 @@ impl App {
             changing: tokio::sync::Mutex::default(),
             importing: Arc::new(Semaphore::new(1)),
             stills: Stills::default(),
+            thumbnails: Thumbnails::default(),
+            fast: FastPlaybacks::default(),
             started: Instant::now(),
             login_rate: Mutex::new(RateLimit::new(LOGIN_PER_MINUTE)),
             rate: Mutex::new(RateLimit::new(REQUESTS_PER_MINUTE)),

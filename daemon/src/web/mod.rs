@@ -18,6 +18,7 @@ mod server;
 mod setup;
 mod snapshot;
 mod socket;
+mod thumbnail;
 mod tokens;
 mod ui;
 mod upload;

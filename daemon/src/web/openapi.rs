@@ -4,8 +4,8 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, users, watch_entries,
-    watchlists,
+    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, timeline, users,
+    watch_entries, watchlists,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use super::api::{
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
         live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
+        timeline::timeline, timeline::passage, timeline::thumbnail,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,
         alerts::list, alerts::acknowledge,
         watchlists::list, watchlists::create, watchlists::update, watchlists::remove,

@@ -7,8 +7,8 @@ use http::Method;
 use warp::reply::Response;
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, users, watch_entries,
-    watchlists,
+    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, timeline, users,
+    watch_entries, watchlists,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -125,6 +125,9 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
         route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),
+        route(get.clone(), "/api/streaming/cameras/{id}/thumbnail.jpg", viewer, timeline::thumbnail),
+        route(get.clone(), "/api/streaming/timeline", viewer, timeline::timeline),
+        route(get.clone(), "/api/streaming/timeline/passage", viewer, timeline::passage),
         route(get.clone(), "/api/ai/lpr/detections", viewer, detections::list),
         route(get.clone(), "/api/ai/lpr/detections/{id}", viewer, detections::one),
         route(get.clone(), "/api/ai/lpr/detections/{id}/crop.jpg", viewer, detections::crop),

@@ -22,8 +22,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The last picture of each stream, by the number of the fragment it is from.
 pub type Stills = Mutex<HashMap<(CameraId, StreamKind), (u64, Bytes)>>;
 
-pub async fn take(app: &App, camera: &CameraId, stream: StreamKind) -> ApiResult<Bytes> {
-    let fragment = key_frame(app, camera, stream).await?;
+/// The picture of a fragment from [`key_frame`].
+pub async fn take(app: &App, camera: &CameraId, stream: StreamKind, fragment: Arc<Fragment>) -> ApiResult<Bytes> {
     let key = (camera.clone(), stream);
     if let Some((number, jpeg)) = app.stills.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
         && *number == fragment.sequence
@@ -42,7 +42,7 @@ pub async fn take(app: &App, camera: &CameraId, stream: StreamKind) -> ApiResult
 }
 
 /// The last key frame; of a camera that has only just begun to stream, the first.
-async fn key_frame(app: &App, camera: &CameraId, stream: StreamKind) -> ApiResult<Arc<Fragment>> {
+pub async fn key_frame(app: &App, camera: &CameraId, stream: StreamKind) -> ApiResult<Arc<Fragment>> {
     let until = Instant::now() + FIRST_KEY;
     loop {
         if let Some(fragment) = app.context.live.last_key(camera, stream) {

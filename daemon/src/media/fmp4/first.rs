@@ -1,5 +1,7 @@
 //! Pure. Takes the first video picture out of a fragment, and what its decoder needs out of the init segment.
 
+use std::ops::Range;
+
 use super::boxes::{BoxAt, boxes};
 use super::init::VIDEO_TRACK;
 
@@ -37,23 +39,28 @@ fn is_record(found: &BoxAt) -> bool {
 
 /// The first video sample of a `moof` + `mdat`, as it is stored.
 pub fn first_sample(fragment: &[u8]) -> Option<&[u8]> {
-    let moof = top(fragment, *b"moof")?;
-    let traf = boxes(fragment, moof.content, moof.end).filter(|found| found.kind == *b"traf").find(|traf| {
-        child(fragment, *traf, *b"tfhd").and_then(|tfhd| word(fragment, tfhd.content + 4)) == Some(VIDEO_TRACK)
-    })?;
-    let trun = child(fragment, traf, *b"trun")?;
-    let flags = word(fragment, trun.content)?;
-    if word(fragment, trun.content + 4)? == 0 || flags & DATA_OFFSET == 0 || flags & SAMPLE_SIZE == 0 {
+    let at = first_sample_at(fragment)?;
+    fragment.get(usize::try_from(at.start).ok()?..usize::try_from(at.end).ok()?)
+}
+
+/// Where in a fragment its first video sample lies; `head` need not reach beyond the `moof`.
+pub fn first_sample_at(head: &[u8]) -> Option<Range<u64>> {
+    let moof = top(head, *b"moof")?;
+    let traf = boxes(head, moof.content, moof.end)
+        .filter(|found| found.kind == *b"traf")
+        .find(|traf| child(head, *traf, *b"tfhd").and_then(|tfhd| word(head, tfhd.content + 4)) == Some(VIDEO_TRACK))?;
+    let trun = child(head, traf, *b"trun")?;
+    let flags = word(head, trun.content)?;
+    if word(head, trun.content + 4)? == 0 || flags & DATA_OFFSET == 0 || flags & SAMPLE_SIZE == 0 {
         return None;
     }
-    let offset = usize::try_from(word(fragment, trun.content + 8)?).ok()?;
+    let offset = u64::from(word(head, trun.content + 8)?);
     let mut at = trun.content + 12;
     for optional in [FIRST_FLAGS, SAMPLE_DURATION] {
         at += if flags & optional == 0 { 0 } else { 4 };
     }
-    let size = usize::try_from(word(fragment, at)?).ok()?;
-    let start = moof.start.checked_add(offset)?;
-    fragment.get(start..start.checked_add(size)?)
+    let start = (moof.start as u64).checked_add(offset)?;
+    Some(start..start.checked_add(u64::from(word(head, at)?))?)
 }
 
 /// `trun` flags (ISO/IEC 14496-12 8.8.8).
@@ -90,6 +97,9 @@ mod tests {
     fn finds_the_first_picture_beside_sound() {
         assert_eq!(first_sample(&fragment()), Some(&b"key picture"[..]));
         assert_eq!(first_sample(b""), None);
+        let whole = fragment();
+        let moof = top(&whole, *b"moof").unwrap();
+        assert_eq!(first_sample_at(&whole[..moof.end]), first_sample_at(&whole), "the `moof` is enough");
         assert_eq!(decoder_record(&fragment()), b"");
     }
 

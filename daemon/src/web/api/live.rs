@@ -1,6 +1,7 @@
 //! Live video over WebSocket for Media Source Extensions, and a still of what a camera sees.
 use std::sync::Arc;
 
+use http::{StatusCode, header};
 use warp::reply::{Reply, Response};
 
 use super::cameras::missing;
@@ -40,7 +41,7 @@ pub async fn watch(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
 #[utoipa::path(get, path = "/api/streaming/cameras/{id}/snapshot.jpg", tag = "streaming",
     params(("id" = String, Path, description = "Camera"),
            ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
-    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), (status = 304),
               (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn snapshot(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let camera = req.camera_id()?;
@@ -48,8 +49,18 @@ pub async fn snapshot(app: Arc<App>, req: Req) -> ApiResult<Response> {
     if app.config().camera(&camera).is_none() {
         return Err(missing(&camera));
     }
-    let jpeg = snapshot::take(&app, &camera, stream).await?;
-    let mut response = reply::bytes(http::StatusCode::OK, "image/jpeg", jpeg);
-    reply::set(&mut response, http::header::CACHE_CONTROL, "no-store");
+    let fragment = snapshot::key_frame(&app, &camera, stream).await?;
+    let etag = format!("\"{camera}-{stream}-{}\"", fragment.start.0);
+    let known = req.header(header::IF_NONE_MATCH).is_some_and(|tags| reply::matches_etag(tags, &etag));
+    let mut response = if known {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        reply::bytes(StatusCode::OK, "image/jpeg", snapshot::take(&app, &camera, stream, fragment).await?)
+    };
+    reply::set(&mut response, header::ETAG, &etag);
+    // The next key frame may be here already: ask, and get it only where it is another one.
+    reply::set(&mut response, header::CACHE_CONTROL, "private, no-cache");
     Ok(response)
 }

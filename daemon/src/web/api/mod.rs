@@ -9,6 +9,7 @@ pub mod ops;
 pub mod recordings;
 pub mod session;
 pub mod status;
+pub mod timeline;
 pub mod users;
 pub mod watch_entries;
 pub mod watchlists;

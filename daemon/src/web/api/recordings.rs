@@ -20,6 +20,8 @@ const DAY_US: i64 = 86_400 * 1_000_000;
 /// Fragments closer than this belong to one stretch.
 const JOINED_US: i64 = 250_000;
 const PLAYBACK_MAX_US: i64 = 2 * 3_600 * 1_000_000;
+/// Of a playback of key frames: each is looked up in its file before the first byte is sent.
+const KEYS_MAX_US: i64 = 1_800 * 1_000_000;
 
 #[derive(Serialize, ToSchema)]
 pub struct Recordings {
@@ -87,6 +89,8 @@ pub struct StretchView {
     pub start: i64,
     /// Microseconds.
     pub duration: i64,
+    /// Mean time of a frame, microseconds: one step of a player.
+    pub frame: i64,
 }
 
 /// What `playback.mp4` would send for the same query.
@@ -94,26 +98,30 @@ pub struct StretchView {
     params(("id" = String, Path, description = "Camera"),
            ("from" = String, Query, description = "RFC 3339 or microseconds UTC"),
            ("to" = String, Query, description = "RFC 3339 or microseconds UTC"),
-           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent")),
+           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent"),
+           ("keys" = Option<bool>, Query, description = "Only the key frames, without sound")),
     responses((status = 200, body = PlaybackView), (status = 404, body = ErrorBody)))]
 pub async fn describe(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let playback = open(&app, &req).await?;
-    let mut stretches: Vec<StretchView> = Vec::new();
+    let mut stretches: Vec<(StretchView, i64)> = Vec::new();
     for entry in playback.entries() {
+        let frames = i64::from(entry.frames);
         match stretches.last_mut() {
             // Fragments of one stretch touch, give or take what dating by the clock leaves.
-            Some(last) if (entry.start.0 - last.start - last.duration).abs() < JOINED_US => {
+            Some((last, count)) if (entry.start.0 - last.start - last.duration).abs() < JOINED_US => {
                 last.duration = entry.start.0 + entry.duration_us - last.start;
+                *count += frames;
             }
             _ => {
-                stretches.push(StretchView {
-                    media: entry.media_us,
-                    start: entry.start.0,
-                    duration: entry.duration_us,
-                });
+                let (media, start, duration) = (entry.media_us, entry.start.0, entry.duration_us);
+                stretches.push((StretchView { media, start, duration, frame: 0 }, frames));
             }
         }
     }
+    let stretches = stretches
+        .into_iter()
+        .map(|(stretch, frames)| StretchView { frame: stretch.duration / frames.max(1), ..stretch })
+        .collect();
     reply::json(&PlaybackView {
         mime: playback.mime.clone(),
         start: playback.start.0,
@@ -130,7 +138,9 @@ pub async fn describe(app: Arc<App>, req: Req) -> ApiResult<Response> {
            ("from" = String, Query,
             description = "RFC 3339 or microseconds UTC; playback begins at the key frame before it"),
            ("to" = String, Query, description = "RFC 3339 or microseconds UTC"),
-           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent")),
+           ("stream" = Option<String>, Query, description = "`main` or `sub`; what is recorded when absent"),
+           ("keys" = Option<bool>, Query,
+            description = "Only the key frames, without sound, at most 30 minutes: for fast playing")),
     responses((status = 200, body = Vec<u8>, content_type = "video/mp4"),
               (status = 206, body = Vec<u8>, content_type = "video/mp4"),
               (status = 404, body = ErrorBody)))]
@@ -145,18 +155,26 @@ pub async fn playback(app: Arc<App>, req: Req) -> ApiResult<Response> {
 }
 
 /// The playback that the query asks for.
-async fn open(app: &App, req: &Req) -> ApiResult<Playback> {
+async fn open(app: &App, req: &Req) -> ApiResult<Arc<Playback>> {
     let camera = req.camera_id()?;
     let (from, to) = (req.required_time("from")?, req.required_time("to")?);
-    if to.0 <= from.0 || to.since(from) > PLAYBACK_MAX_US {
-        return Err(ApiError::invalid("to", "`to` must be after `from`, by at most two hours."));
+    let keys = req.query_flag("keys")?;
+    let longest = if keys { KEYS_MAX_US } else { PLAYBACK_MAX_US };
+    if to.0 <= from.0 || to.since(from) > longest {
+        let hours = longest as f64 / 3.6e9;
+        return Err(ApiError::invalid("to", format!("`to` must be after `from`, by at most {hours} hours.")));
     }
     let wanted = match req.query("stream") {
         Some(_) => vec![stored(req.query_stream()?)],
         None => vec![Stream::Main, Stream::Sub],
     };
     for stream in wanted {
-        if let Some(found) = Playback::open(app.store(), &camera, stream, from, to).await? {
+        let found = if keys {
+            app.fast.open(app.store(), &camera, stream, from, to).await?
+        } else {
+            Playback::open(app.store(), &camera, stream, from, to).await?.map(Arc::new)
+        };
+        if let Some(found) = found {
             return Ok(found);
         }
     }
@@ -165,7 +183,7 @@ async fn open(app: &App, req: &Req) -> ApiResult<Playback> {
     Err(error)
 }
 
-fn stored(stream: StreamKind) -> Stream {
+pub(super) fn stored(stream: StreamKind) -> Stream {
     match stream {
         StreamKind::Main => Stream::Main,
         StreamKind::Sub => Stream::Sub,
