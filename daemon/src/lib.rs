@@ -1,5 +1,5 @@
 //! The GT-Vision edge box. Layers, lowest last: `cmd`; `web`, `fleet`; `control`; `onvif`, `camera`, `record`,
-//! `live`, `lpr`, `alerts`, `sync`, `update`; `store`, `media`; `config`; `base`. A module imports only from
+//! `evidence`, `live`, `lpr`, `alerts`, `sync`, `update`; `store`, `media`; `config`; `base`. A module imports only from
 //! layers below its own; `tests/tidy.rs` enforces it. The map is in `ARCHITECTURE.md`.
 
 pub mod alerts;
@@ -8,6 +8,7 @@ pub mod camera;
 pub mod cmd;
 pub mod config;
 pub mod control;
+pub mod evidence;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("onvif", 3),
     ("camera", 3),
     ("record", 3),
+    ("evidence", 3),
     ("live", 3),
     ("lpr", 3),
     ("alerts", 3),
@@ -37,6 +38,7 @@ const HOMES: &[(&str, &str)] = &[
     ("warp", "web/"),
     ("reqwest", "alerts/webhooks.rs"),
     ("csv", "alerts/sheet.rs"),
+    ("zip", "evidence/"),
     ("anyhow", "cmd/"),
 ];
 

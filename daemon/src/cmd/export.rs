@@ -1,19 +1,20 @@
 //! `gtv-edge export`: a recorded span as MP4, byte for byte as the camera sent it, with a manifest that the box signs.
-//! Where the camera changed its settings within the span, each part becomes a file of its own.
+//! Where the camera changed its settings within the span, each part becomes a file of its own. It is written into the
+//! audit log of the box, also beside a running daemon.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use sha2::{Digest, Sha256};
 
-use super::evidence::{self, FORMAT, FragmentDigest, Gap, Manifest, Plate, Signed};
 use crate::base::atomic_file;
 use crate::base::identity::Identity;
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
-use crate::config::Config;
-use crate::store::{DetectionQuery, FragmentAt, Store, Stream};
+use crate::config::{CameraClock, Config};
+use crate::evidence::{self, Clock, Plan, Request};
+use crate::store::{AuditEntry, Store, Stream, append_audit_beside};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExportArgs {
@@ -23,13 +24,19 @@ pub struct ExportArgs {
     /// Start, RFC 3339, for example 2026-01-31T12:00:00Z.
     #[arg(long, value_parser = time)]
     pub from: UtcMicros,
-    /// End, RFC 3339.
+    /// End, RFC 3339; at most 24 hours later.
     #[arg(long, value_parser = time)]
     pub to: UtcMicros,
     /// `main` or `sub`.
     #[arg(long, default_value = "main")]
     pub stream: Stream,
-    /// The MP4 file to write; its manifest goes beside it.
+    /// What it is for, for example the number of the case; stands in the manifest and in the audit log.
+    #[arg(long)]
+    pub reason: String,
+    /// Who exports; absent: the user of the console.
+    #[arg(long)]
+    pub by: Option<String>,
+    /// What to write: a .zip file with everything in it, or an .mp4 file with its manifest beside it.
     #[arg(long, short)]
     pub out: PathBuf,
 }
@@ -40,120 +47,78 @@ fn time(text: &str) -> Result<UtcMicros, String> {
 
 /// Writes the files and returns their paths.
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<Vec<PathBuf>> {
-    if args.to <= args.from {
-        bail!("--to must be after --from");
-    }
     let store = Store::open_read_only(&config.data_dir)?;
     if !config.data_dir.join("keys/box.key").exists() {
         bail!("{}: the key of the box is not there, so nothing can be signed", config.data_dir.join("keys").display());
     }
     let identity = Identity::open_or_create(&config.data_dir)?;
-    let fragments = store.fragments_between(&args.camera, args.stream, args.from, args.to).await?;
-    if fragments.is_empty() {
-        bail!("nothing of camera {} ({}) is recorded from {} to {}", args.camera, args.stream, args.from, args.to);
-    }
-    let parts: Vec<&[FragmentAt]> = fragments.chunk_by(|a, b| a.init_id == b.init_id).collect();
-    let mut written = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        let path = if parts.len() == 1 { args.out.clone() } else { numbered(&args.out, index + 1) };
-        export(&store, &identity, args, part, &path).await?;
-        written.push(path);
-    }
-    Ok(written)
+    let by = args.by.clone().unwrap_or_else(console_user);
+    let camera_clock = config.camera(&args.camera).is_some_and(|camera| camera.clock == CameraClock::Camera);
+    let request = Request {
+        camera: args.camera.clone(),
+        stream: args.stream,
+        from: args.from,
+        to: args.to,
+        by: by.clone(),
+        reason: args.reason.clone(),
+        clock: Clock::now(if camera_clock { "camera" } else { "box" }, None),
+    };
+    let plan = Plan::new(&store, request).await?;
+    let audit = |action: &str, detail: serde_json::Value| {
+        let entry = AuditEntry {
+            actor: by.clone(),
+            action: action.to_owned(),
+            subject: format!("{} because: {}", plan.subject(), args.reason.trim()),
+            detail,
+            remote: "console".to_owned(),
+        };
+        append_audit_beside(&config.data_dir, entry).context("nothing was exported, because it cannot be written down")
+    };
+    audit("evidence.export", serde_json::json!({ "outcome": "done" }))?;
+    let (files, sha256) = write(&plan, &identity, &args.out)?;
+    audit("evidence.delivered", serde_json::json!({ "outcome": "done", "sha256": sha256 }))?;
+    Ok(files)
 }
 
-async fn export(
-    store: &Store,
-    identity: &Identity,
-    args: &ExportArgs,
-    part: &[FragmentAt],
-    path: &Path,
-) -> anyhow::Result<()> {
-    let (Some(first), Some(last)) = (part.first(), part.last()) else { bail!("nothing to export") };
-    let (start, end) = (first.start, last.start.add_micros(last.duration_us));
-    let init = store.init(&first.init_id).await?.context("the decoder settings of this recording are gone")?;
-    let (target, data_dir, pieces) = (path.to_owned(), store.dir().to_owned(), part.to_vec());
-    let (bytes, sha256, fragments) =
-        tokio::task::spawn_blocking(move || write(&target, &data_dir, &init.data, &pieces)).await??;
-    let gaps = store.gaps(&args.camera, args.stream, start, end).await?;
-    let mut query = DetectionQuery {
-        camera: Some(args.camera.clone()),
-        from: Some(start),
-        to: Some(end),
-        limit: DetectionQuery::MAX_LIMIT,
-        ..DetectionQuery::default()
-    };
-    let mut detections = Vec::new();
-    loop {
-        let page = store.detections(query.clone()).await?;
-        let Some(oldest) = page.last() else { break };
-        query.before = Some(oldest.id);
-        detections.extend(page.into_iter().map(|row| Plate {
-            id: row.id.to_string(),
-            plate: row.plate.as_str().to_owned(),
-            confidence: row.confidence,
-            best_at_us: row.best_at.0,
-            crop_sha256: row.crop.map(|crop| crop.sha256),
-        }));
+/// The files and the SHA-256 of each video.
+fn write(plan: &Plan, identity: &Identity, out: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<String>)> {
+    if out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
+        let sha256 = create(out, |file| Ok(evidence::bundle(plan, identity, file)?))?;
+        return Ok((vec![out.to_owned()], sha256));
     }
-    let manifest = Manifest {
-        format: FORMAT.to_owned(),
-        software: format!("gtv-edge {}", env!("CARGO_PKG_VERSION")),
-        box_id: identity.box_id.to_string(),
-        camera: args.camera.to_string(),
-        stream: args.stream.to_string(),
-        asked_from_us: args.from.0,
-        asked_to_us: args.to.0,
-        start_us: start.0,
-        end_us: end.0,
-        exported_at_us: UtcMicros::now().0,
-        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        bytes,
-        sha256,
-        fragments,
-        gaps: gaps
-            .into_iter()
-            .map(|gap| Gap { start_us: gap.start.0, end_us: gap.end.0, reason: gap.reason })
-            .collect(),
-        detections,
-    };
-    let signed = serde_json::to_vec_pretty(&Signed::new(&manifest, identity)?)?;
-    let beside = evidence::manifest_path(path);
-    atomic_file::write(&beside, &signed).with_context(|| format!("write {}", beside.display()))
+    let (mut files, mut digests) = (Vec::new(), Vec::new());
+    for (index, part) in plan.parts.iter().enumerate() {
+        let path = if plan.parts.len() == 1 { out.to_owned() } else { numbered(out, index + 1) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (sha256, signed) = create(&path, |file| Ok(evidence::write_file(plan, part, &name, identity, file)?))?;
+        let beside = path.with_file_name(evidence::manifest_name(&name));
+        atomic_file::write(&beside, &serde_json::to_vec_pretty(&signed)?)
+            .with_context(|| format!("write {}", beside.display()))?;
+        files.push(path);
+        digests.push(sha256);
+    }
+    Ok((files, digests))
 }
 
-type Written = (u64, String, Vec<FragmentDigest>);
+/// A new file, durable when this returns; nothing is left of one that could not be finished.
+fn create<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let file = File::create_new(path)
+        .with_context(|| format!("create {}: choose a name that does not exist yet", path.display()))?;
+    let mut out = BufWriter::new(file);
+    let filled = fill(&mut out).and_then(|value| {
+        out.flush()?;
+        out.get_ref().sync_all()?;
+        Ok(value)
+    });
+    filled.inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
+}
 
-fn write(target: &Path, data_dir: &Path, init: &[u8], pieces: &[FragmentAt]) -> anyhow::Result<Written> {
-    use std::os::unix::fs::FileExt;
-
-    let mut out = std::fs::File::create_new(target)
-        .with_context(|| format!("create {}: choose a name that does not exist yet", target.display()))?;
-    let mut sha = Sha256::new();
-    let mut bytes = init.len() as u64;
-    let mut digests = Vec::with_capacity(pieces.len());
-    sha.update(init);
-    out.write_all(init)?;
-    for piece in pieces {
-        let path = data_dir.join(&piece.path);
-        let file = std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
-        let mut buffer = vec![0; usize::try_from(piece.bytes)?];
-        file.read_exact_at(&mut buffer, piece.offset)
-            .with_context(|| format!("read {} at {}: run `gtv-edge check`", path.display(), piece.offset))?;
-        sha.update(&buffer);
-        out.write_all(&buffer).with_context(|| format!("write {}", target.display()))?;
-        bytes += piece.bytes;
-        digests.push(FragmentDigest {
-            segment: piece.path.clone(),
-            offset: piece.offset,
-            bytes: piece.bytes,
-            start_us: piece.start.0,
-            duration_us: piece.duration_us,
-            sha256: hex::encode(Sha256::digest(&buffer)),
-        });
-    }
-    out.sync_all()?;
-    Ok((bytes, hex::encode(sha.finalize()), digests))
+/// Whoever typed the command, also behind `sudo`.
+fn console_user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "console".to_owned())
 }
 
 /// `out.mp4` becomes `out-2.mp4`.

@@ -2,7 +2,6 @@
 
 pub mod check;
 mod discover;
-mod evidence;
 pub mod export;
 mod pipelines;
 pub mod read;
@@ -90,10 +89,7 @@ fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Verify(args) => {
-            println!("{}", verify::run(&args)?.summary());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Verify(args) => verify::run(&args, &mut std::io::stdout().lock()),
         Command::Read(args) => read::run(&config.lpr, &args),
         Command::Ready(args) => ready::main(&args, config),
     }

@@ -1,7 +1,9 @@
 //! The audit log: append-only, each entry hashed over the one before (invariant T3), so a removed or altered entry
 //! is found by whoever knows a later hash.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use super::rows::{AuditEntry, AuditRow};
@@ -25,35 +27,7 @@ pub struct AuditQuery {
 
 impl Store {
     pub async fn append_audit(&self, entry: AuditEntry) -> Result<AuditRow, StoreError> {
-        self.write("append to the audit log", move |tx| {
-            let mut last = tx.prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
-            let last: Option<(i64, String)> = last.query_one([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            let (seq, previous) = last.unwrap_or_else(|| (0, GENESIS.to_owned()));
-            let mut row = AuditRow {
-                seq: seq + 1,
-                at: UtcMicros::now(),
-                actor: entry.actor,
-                action: entry.action,
-                subject: entry.subject,
-                detail: entry.detail,
-                remote: entry.remote,
-                hash: String::new(),
-            };
-            let detail = serde_json::to_string(&row.detail)?;
-            row.hash = hash(&previous, &row, &detail);
-            tx.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
-                row.seq,
-                row.at,
-                row.actor,
-                row.action,
-                row.subject,
-                detail,
-                row.remote,
-                row.hash
-            ])?;
-            Ok(row)
-        })
-        .await
+        self.write("append to the audit log", move |tx| append(tx, entry)).await
     }
 
     pub async fn audit(&self, query: AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
@@ -69,6 +43,56 @@ impl Store {
         })
         .await
     }
+}
+
+/// Appends from another process than the daemon, also while that runs: a command of the console is written down as
+/// well. The daemon holds its transactions for milliseconds; this waits for them.
+pub fn append_audit_beside(dir: &Path, entry: AuditEntry) -> Result<AuditRow, StoreError> {
+    let path = dir.join(super::DATABASE);
+    let run = || -> Result<AuditRow, StoreError> {
+        let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(super::BUSY)?;
+        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+        let version = super::migrate::verify(&connection, &path)?;
+        if version != super::migrate::NEWEST {
+            let detail = format!("has schema version {version}: start the daemon once, it upgrades the schema");
+            return Err(StoreError::conflict(format!("database {}", path.display()), detail));
+        }
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let row = append(&tx, entry)?;
+        tx.commit()?;
+        Ok(row)
+    };
+    run().map_err(|e| e.during("append to the audit log", &path))
+}
+
+fn append(c: &Connection, entry: AuditEntry) -> Result<AuditRow, StoreError> {
+    let mut last = c.prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+    let last: Option<(i64, String)> = last.query_one([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (seq, previous) = last.unwrap_or_else(|| (0, GENESIS.to_owned()));
+    let mut row = AuditRow {
+        seq: seq + 1,
+        at: UtcMicros::now(),
+        actor: entry.actor,
+        action: entry.action,
+        subject: entry.subject,
+        detail: entry.detail,
+        remote: entry.remote,
+        hash: String::new(),
+    };
+    let detail = serde_json::to_string(&row.detail)?;
+    row.hash = hash(&previous, &row, &detail);
+    c.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
+        row.seq,
+        row.at,
+        row.actor,
+        row.action,
+        row.subject,
+        detail,
+        row.remote,
+        row.hash
+    ])?;
+    Ok(row)
 }
 
 /// Follows the whole log; the first entry that does not continue the one before it, if any.

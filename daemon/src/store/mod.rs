@@ -45,7 +45,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 pub use alerts::AlertQuery;
-pub use audit::AuditQuery;
+pub use audit::{AuditQuery, append_audit_beside};
 pub use check::{Depth, Finding, FindingSeverity, check};
 pub use deliveries::{AlertTarget, Delivery, TargetStatus};
 pub use error::{Fault, StoreError};

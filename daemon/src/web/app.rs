@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::WebContext;
 use super::error::{ApiError, ApiResult};
+use super::exports::Exports;
 use super::limit::{Lockout, RateLimit};
 use super::passwords::Passwords;
 use super::playback::FastPlaybacks;
@@ -44,6 +45,7 @@ pub struct App {
     pub stills: Stills,
     pub thumbnails: Thumbnails,
     pub fast: FastPlaybacks,
+    pub exports: Exports,
     pub started: Instant,
     login_rate: Mutex<RateLimit>,
     rate: Mutex<RateLimit>,
@@ -65,6 +67,7 @@ impl App {
             stills: Stills::default(),
             thumbnails: Thumbnails::default(),
             fast: FastPlaybacks::default(),
+            exports: Exports::default(),
             started: Instant::now(),
             login_rate: Mutex::new(RateLimit::new(LOGIN_PER_MINUTE)),
             rate: Mutex::new(RateLimit::new(REQUESTS_PER_MINUTE)),

@@ -5,6 +5,7 @@ mod app;
 mod context;
 mod dispatch;
 mod error;
+mod exports;
 mod limit;
 mod live_source;
 mod openapi;

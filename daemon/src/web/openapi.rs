@@ -4,7 +4,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, timeline, users,
+    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
     watch_entries, watchlists,
 };
 
@@ -33,6 +33,7 @@ use super::api::{
         devices::discover, devices::probe,
         live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
         timeline::timeline, timeline::passage, timeline::thumbnail,
+        exports::create, exports::download,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,
         alerts::list, alerts::acknowledge,
         watchlists::list, watchlists::create, watchlists::update, watchlists::remove,

@@ -7,7 +7,7 @@ use http::Method;
 use warp::reply::Response;
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, live, ops, recordings, session, status, timeline, users,
+    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
     watch_entries, watchlists,
 };
 use super::app::App;
@@ -126,6 +126,8 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),
         route(get.clone(), "/api/streaming/cameras/{id}/thumbnail.jpg", viewer, timeline::thumbnail),
+        route(post.clone(), "/api/streaming/exports", operator, exports::create),
+        route(get.clone(), "/api/streaming/exports/{id}/evidence.zip", operator, exports::download),
         route(get.clone(), "/api/streaming/timeline", viewer, timeline::timeline),
         route(get.clone(), "/api/streaming/timeline/passage", viewer, timeline::passage),
         route(get.clone(), "/api/ai/lpr/detections", viewer, detections::list),

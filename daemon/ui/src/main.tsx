@@ -7,6 +7,7 @@ import { applyTheme, settings } from './lib/settings';
 import './styles/base.css';
 import './styles/parts.css';
 import './styles/pages.css';
+import './styles/timeline.css';
 import './styles/watch.css';
 import './styles/zones.css';
 

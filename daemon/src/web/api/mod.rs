@@ -4,6 +4,7 @@ pub mod audit;
 pub mod cameras;
 pub mod detections;
 pub mod devices;
+pub mod exports;
 pub mod live;
 pub mod ops;
 pub mod recordings;

@@ -242,7 +242,7 @@ export interface PlaybackInfo {
   next: number | null;
   bytes: number;
   /** Which recorded time each part of the file shows; microseconds. */
-  stretches: { media: number; start: number; duration: number }[];
+  stretches: { media: number; start: number; duration: number; frame: number }[];
 }
 
 export interface BoxStatus {
@@ -321,4 +321,48 @@ export interface ErrorBody {
     field?: string;
     problems?: { key: string; message: string }[];
   };
+}
+
+export interface TimelineMark {
+  /** The first passage, or the newest alert, of `count`. */
+  at: number;
+  count: number;
+  /** The passage at `at`. */
+  detection?: string;
+  severity?: Severity;
+}
+
+export interface TimelineGap {
+  start: number;
+  end: number;
+  missing: number;
+  count: number;
+  reason: string;
+}
+
+export interface CameraTimeline {
+  camera: string;
+  stream: 'main' | 'sub';
+  spans: [number, number][];
+  gaps: TimelineGap[];
+  detections: TimelineMark[];
+  alerts: TimelineMark[];
+}
+
+export interface TimelineData {
+  from: number;
+  to: number;
+  /** What is closer together than this is one entry. */
+  bucket: number;
+  cameras: CameraTimeline[];
+}
+
+export interface ExportTicket {
+  url: string;
+  name: string;
+  bytes: number;
+  start: number;
+  end: number;
+  files: number;
+  expires_at: number;
 }

@@ -101,3 +101,38 @@ export const MutedIcon = () => (
     <path d="M4 9.500v5h3.500l4.500 4v-13l-4.500 4zM16 9.500l5 5M21 9.500l-5 5" />
   </Icon>
 );
+export const PlayIcon = () => (
+  <Icon>
+    <path d="M8 5.500v13l11-6.500z" fill="currentColor" />
+  </Icon>
+);
+export const PauseIcon = () => (
+  <Icon>
+    <path d="M8.500 6v12M15.500 6v12" strokeWidth="3.200" />
+  </Icon>
+);
+export const StepIcon = () => (
+  <Icon>
+    <path d="M7 6v12l8-6zM18 6v12" />
+  </Icon>
+);
+export const StepBackIcon = () => (
+  <Icon>
+    <path d="M17 6v12l-8-6zM6 6v12" />
+  </Icon>
+);
+export const NextMarkIcon = () => (
+  <Icon>
+    <path d="m4 7 5 5-5 5M11 12h2M16 8.500h5v7h-5z" />
+  </Icon>
+);
+export const PreviousMarkIcon = () => (
+  <Icon>
+    <path d="m20 7-5 5 5 5M13 12h-2M3 8.500h5v7H3z" />
+  </Icon>
+);
+export const MinusIcon = () => (
+  <Icon>
+    <path d="M5 12h14" />
+  </Icon>
+);

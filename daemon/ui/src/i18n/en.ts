@@ -1,9 +1,11 @@
 // English texts; the keys of this file are the keys of every language.
 import { enDetail } from './en-detail';
+import { enTimeline } from './en-timeline';
 import { enWatch } from './en-watch';
 
 export const en = {
   ...enDetail,
+  ...enTimeline,
   ...enWatch,
   'app.name': 'GT-Vision',
   'nav.cameras': 'Cameras',
@@ -129,22 +131,6 @@ export const en = {
   'plates.save_clip': 'Save clip',
   'plates.in_recordings': 'Show in recordings',
   'plates.frame_tab': 'Frame',
-  'recordings.title': 'Recordings',
-  'recordings.day': 'Day',
-  'recordings.none': 'Nothing was recorded on this day.',
-  'recordings.pick': 'Choose a time on the bar to play.',
-  'recordings.bar': 'Time of day',
-  'recordings.gap': 'Nothing was recorded at this time.',
-  'recordings.zoom': 'Zoom',
-  'recordings.day_zoom': 'Day',
-  'recordings.unplayable': 'This browser cannot play this recording ({codec}).',
-  'recordings.failed': 'The recording could not be played.',
-  'recordings.previous': 'Previous day',
-  'recordings.next': 'Next day',
-  'recordings.plates': '{count} plates',
-  'recordings.back10': 'Back 10 s',
-  'recordings.forward10': 'Forward 10 s',
-  'recordings.speed': 'Speed',
   'system.title': 'System',
   'system.box': 'Box',
   'system.version': 'Version',

@@ -1,10 +1,12 @@
 // Brazilian Portuguese texts.
 import type { Texts } from './index';
 import { ptBRDetail } from './pt-BR-detail';
+import { ptBRTimeline } from './pt-BR-timeline';
 import { ptBRWatch } from './pt-BR-watch';
 
 export const ptBR: Texts = {
   ...ptBRDetail,
+  ...ptBRTimeline,
   ...ptBRWatch,
   'app.name': 'GT-Vision',
   'nav.cameras': 'Câmeras',
@@ -130,22 +132,6 @@ export const ptBR: Texts = {
   'plates.save_clip': 'Salvar vídeo',
   'plates.in_recordings': 'Ver nas gravações',
   'plates.frame_tab': 'Quadro',
-  'recordings.title': 'Gravações',
-  'recordings.day': 'Dia',
-  'recordings.none': 'Nada foi gravado neste dia.',
-  'recordings.pick': 'Escolha um horário na barra para reproduzir.',
-  'recordings.bar': 'Horário do dia',
-  'recordings.gap': 'Nada foi gravado neste horário.',
-  'recordings.zoom': 'Ampliação',
-  'recordings.day_zoom': 'Dia',
-  'recordings.unplayable': 'Este navegador não reproduz esta gravação ({codec}).',
-  'recordings.failed': 'Não foi possível reproduzir a gravação.',
-  'recordings.previous': 'Dia anterior',
-  'recordings.next': 'Próximo dia',
-  'recordings.plates': '{count} placas',
-  'recordings.back10': 'Voltar 10 s',
-  'recordings.forward10': 'Avançar 10 s',
-  'recordings.speed': 'Velocidade',
   'system.title': 'Sistema',
   'system.box': 'Caixa',
   'system.version': 'Versão',

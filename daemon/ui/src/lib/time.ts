@@ -43,6 +43,13 @@ export function dayValue(us: number): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
+/** A time as an <input type="datetime-local"> with seconds takes it, in local time. */
+export function localInput(us: number): string {
+  const date = toDate(us);
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${dayValue(us)}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
 /** Midnight to midnight in local time (23 or 25 hours when the clocks change); null for a half-typed date. */
 export function dayBounds(value: string): { start: number; end: number } | null {
   const match = /^(\d{4})-(\d{2})-(\d{2})$/.exec(value);

@@ -1,238 +1,233 @@
-// Recordings of one camera and day: a bar of what exists, and a player for any stretch of it.
-import { useEffect, useMemo, useRef, useState } from 'react';
+// Recordings of up to four cameras on one timeline and one clock. The address holds cameras and time.
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 
-import type { Camera, DetectionPage, PlaybackInfo, Span } from '../api/types';
+import { request } from '../api/client';
+import type { Camera } from '../api/types';
 import { Button, Empty, ErrorNote, Loading, Select } from '../components/basics';
-import { codecName } from '../components/LiveVideo';
-import { BackIcon, ForwardIcon } from '../components/icons';
+import { CloseIcon } from '../components/icons';
+import { RecordedVideo } from '../components/RecordedVideo';
 import { PageHead } from '../components/Shell';
-import { Timeline } from '../components/Timeline';
+import { TimelineView } from '../components/timeline/TimelineView';
 import { useI18n } from '../i18n';
-import { query } from '../lib/detections';
+import { Players } from '../lib/players';
 import { navigate } from '../lib/router';
-import { clock, dayBounds, dayValue } from '../lib/time';
-import { mediaAt, recordedAt, toPlay, zoom } from '../lib/timeline';
+import { HOUR, MINUTE, SECOND, around, length, limited, zoomed, type Span, type Window } from '../lib/timeline';
 import { useData } from '../lib/use-data';
-import { useNow } from '../lib/use-now';
+import { useMay } from '../lib/user';
+import { useTimeline } from '../lib/use-timeline';
+import { ExportCard } from './recordings/ExportCard';
+import { Transport } from './recordings/Transport';
+import { useKeys } from './recordings/keys';
 
-/** One request plays at most this much; then the next follows by itself. */
-const STRETCH_US = 15 * 60_000_000;
-/** The newest seconds may still be on their way to the disk. */
-const EDGE_US = 4_000_000;
-const HOUR_US = 3_600_000_000;
-const SPEEDS = ['1', '2', '4', '8'] as const;
+const CAMERAS_MAX = 4;
+/** What led here wants to see how it came about. */
+const LEAD = 3 * SECOND;
+const RANGES: [string, number][] = [
+  ['1 min', MINUTE],
+  ['10 min', 10 * MINUTE],
+  ['1 h', HOUR],
+  ['24 h', 24 * HOUR],
+  ['7 d', 7 * 24 * HOUR],
+  ['30 d', 30 * 24 * HOUR],
+];
 
 export function Recordings({ camera, at }: { camera: string | undefined; at: number | undefined }) {
   const { t } = useI18n();
   const cameras = useData<{ cameras: Camera[] }>('/api/cidades/cameras');
   const list = cameras.data?.cameras;
-  const chosen = camera ?? list?.[0]?.id;
+  const chosen = useMemo(() => (camera ?? list?.[0]?.id ?? '').split(',').filter(Boolean).slice(0, CAMERAS_MAX), [camera, list]);
+  const named = chosen.map((id) => ({ id, name: list?.find((c) => c.id === id)?.name ?? id }));
+  const others = (list ?? []).filter((c) => !chosen.includes(c.id));
+  const show = (ids: string[]): void => navigate(`/recordings/${ids.join(',')}${location.search}`, true);
+  const more = others.length > 0 && chosen.length < CAMERAS_MAX && (
+    <Select
+      label={t('recordings.add_camera')}
+      hideLabel
+      value=""
+      options={[['', t('recordings.add_camera')] as const, ...others.map((c) => [c.id, c.name] as const)]}
+      onChange={(id) => id !== '' && show([...chosen, id])}
+    />
+  );
   return (
     <>
       <PageHead title={t('recordings.title')}>
-        {list && list.length > 0 && (
-          <Select
-            label={t('plates.camera')}
-            hideLabel
-            value={chosen ?? ''}
-            options={list.map((c) => [c.id, c.name] as const)}
-            onChange={(id) => navigate(`/recordings/${id}`, true)}
-          />
+        {named.length === 1 && list && (
+          <Select label={t('plates.camera')} hideLabel value={chosen[0] ?? ''} options={list.map((c) => [c.id, c.name] as const)} onChange={(id) => show([id])} />
         )}
       </PageHead>
+      {named.length > 1 && (
+        <ul className="chips wrap camera-chips">
+          {named.map(({ id, name }) => (
+            <li key={id} className="chip">
+              {name}
+              <button type="button" aria-label={t('recordings.remove_camera', { name })} onClick={() => show(chosen.filter((other) => other !== id))}>
+                <CloseIcon />
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
       <ErrorNote error={cameras.error} />
-      {cameras.loading && <Loading />}
-      {list?.length === 0 && chosen === undefined && <Empty title={t('cameras.empty')} />}
-      {chosen !== undefined && <Day key={`${chosen} ${at ?? ''}`} camera={chosen} at={at} />}
+      {cameras.loading && chosen.length === 0 && <Loading />}
+      {list?.length === 0 && chosen.length === 0 && <Empty title={t('cameras.empty')} />}
+      {chosen.length > 0 && <Watch cameras={named} at={at} more={more} />}
     </>
   );
 }
 
-function Day({ camera, at }: { camera: string; at: number | undefined }) {
-  const { t, locale } = useI18n();
-  const today = dayValue(useNow());
-  const [day, setDay] = useState(() => dayValue(at ?? Date.now() * 1000));
-  const [length, setLength] = useState<'day' | '6' | '1'>(at === undefined ? 'day' : '1');
-  const [time, setTime] = useState<number | null>(at ?? null);
-  const [wish, setWish] = useState<number | null>(at ?? null);
-  const bounds = useMemo(() => dayBounds(day), [day]);
-  const path = bounds && `/api/streaming/cameras/${encodeURIComponent(camera)}/recordings?from=${bounds.start}&to=${bounds.end}`;
-  const recorded = useData<{ spans: Span[] }>(path, 10_000);
-  const plates = useData<DetectionPage>(bounds && query({ text: '', similar: false, camera, from: bounds.start, to: bounds.end }, null, 200));
-  const spans = useMemo(() => {
-    const all = recorded.data?.spans ?? [];
-    const main = all.filter((span) => span.stream === 'main');
-    return main.length > 0 ? main : all;
-  }, [recorded.data]);
-  const stream = spans[0]?.stream ?? 'main';
-  const moveDay = (days: number): void => {
-    if (!bounds) return;
-    const middle = (bounds.start + bounds.end) / 2;
-    setDay(dayValue(middle + days * 24 * HOUR_US));
-    setTime(null);
-    setWish(null);
+function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[]; at: number | undefined; more: ReactNode }) {
+  const { t } = useI18n();
+  const mayExport = useMay('operator');
+  const stage = useRef<HTMLDivElement>(null);
+  const [players] = useState(() => new Players(at ?? Date.now() * 1000));
+  const version = useSyncExternalStore(players.subscribe, players.snapshot);
+  const [window, setWindow] = useState<Window>(() => (at === undefined ? limited({ start: Date.now() * 1000 - 24 * HOUR, end: Date.now() * 1000 }, Date.now() * 1000) : around(at, HOUR, Date.now() * 1000)));
+  const [started, setStarted] = useState(false);
+  const [selection, setSelection] = useState<Span | null>(null);
+  const [scrub, setScrub] = useState<number | null>(null);
+  const [note, setNote] = useState<'none_next' | 'none_previous' | null>(null);
+  const written = useRef(at);
+  const ids = cameras.map(({ id }) => id).join(',');
+  const { data, error } = useTimeline(ids.split(','), window);
+  const begun = started || at !== undefined;
+  const value = scrub ?? (begun ? players.time : null);
+
+  useEffect(() => {
+    players.setCameras(ids.split(','));
+    if (players.tracks.some((track) => track.state !== 'empty')) players.seek(players.time);
+    players.start();
+    return () => players.stop();
+  }, [players, ids]);
+
+  const seek = useCallback(
+    (time: number) => {
+      setStarted(true);
+      setNote(null);
+      players.seek(time);
+      players.play();
+    },
+    [players],
+  );
+  // An address that somebody opened or went back to; not the one that this page wrote itself.
+  useEffect(() => {
+    if (at === undefined || (at === written.current && players.tracks.some((track) => track.state !== 'empty'))) return;
+    written.current = at;
+    players.seek(at);
+    players.play();
+  }, [at, players]);
+  // The address follows, so that it can be copied, but not with each picture.
+  const settled = begun ? Math.floor(players.time / SECOND / (players.playing ? 10 : 1)) : null;
+  useEffect(() => {
+    if (settled === null || players.tracks.every((track) => track.state === 'empty')) return;
+    const time = Math.round(players.time);
+    written.current = time;
+    navigate(`/recordings/${ids}?at=${time}`, true);
+  }, [settled, ids, players]);
+  // What plays stays in view.
+  const { time } = players;
+  useEffect(() => {
+    if (!players.playing || scrub !== null) return;
+    const share = (time - window.start) / length(window);
+    if (share > 0.95 && share < 1.3) setWindow(limited({ start: time - 0.1 * length(window), end: time + 0.9 * length(window) }, Date.now() * 1000)); // eslint-disable-line react-hooks/set-state-in-effect
+  }, [version]); // eslint-disable-line react-hooks/exhaustive-deps
+
+  const jump = useCallback(
+    (next: number) => {
+      seek(next);
+      setWindow((old) => (next < old.start || next > old.end ? around(next, length(old), Date.now() * 1000) : old));
+    },
+    [seek],
+  );
+  const passage = (direction: 'next' | 'previous'): void => {
+    const from = Math.round(direction === 'next' ? players.time + LEAD + SECOND / 2 : players.time + LEAD - SECOND / 2);
+    void request<{ passage: { at: number } | null }>(`/api/streaming/timeline/passage?cameras=${ids}&at=${from}&direction=${direction}`).then((answer) => {
+      if (answer.passage) jump(answer.passage.at - LEAD);
+      else setNote(direction === 'next' ? 'none_next' : 'none_previous');
+    });
   };
-  const latest = spans.at(-1)?.end;
-  const window = bounds && (length === 'day' ? bounds : zoom(time ?? latest ?? bounds.start, Number(length) * HOUR_US, bounds));
-  const marks = useMemo(() => plates.data?.detections.map((row) => row.best_at) ?? [], [plates.data]);
+  const zoom = (factor: number): void => setWindow(zoomed(window, factor, value !== null && value > window.start && value < window.end ? value : (window.start + window.end) / 2, Date.now() * 1000));
+  const mark = (which: 'start' | 'end'): void => {
+    const here = players.time;
+    const old = selection ?? { start: here, end: here + MINUTE };
+    const next = { ...old, [which]: here };
+    setSelection(next.end > next.start ? next : which === 'start' ? { start: here, end: here + MINUTE } : { start: here - MINUTE, end: here });
+  };
+  const onScrub = (to: number, done: boolean): void => {
+    setScrub(done ? null : to);
+    if (done) jump(to);
+  };
+  useKeys({
+    ' ': () => (players.playing ? players.pause() : begun ? players.play() : jump(window.end - 30 * SECOND)),
+    ',': () => players.step(-1),
+    '.': () => players.step(1),
+    n: () => passage('next'),
+    p: () => passage('previous'),
+    i: () => mayExport && mark('start'),
+    o: () => mayExport && mark('end'),
+  });
+  const nothing = data?.cameras.every((camera) => camera.spans.length === 0) === true;
   return (
     <div className="recordings">
-      <div className="day-bar">
-        <Button kind="quiet" onClick={() => moveDay(-1)} aria-label={t('recordings.previous')}>
-          <BackIcon />
-        </Button>
-        <input type="date" value={day} max={today} onChange={(event) => setDay(event.target.value)} aria-label={t('recordings.day')} />
-        <Button kind="quiet" onClick={() => moveDay(1)} aria-label={t('recordings.next')} disabled={day >= today}>
-          <ForwardIcon />
-        </Button>
-        <span className="grow" />
-        <div className="segmented" role="group" aria-label={t('recordings.zoom')}>
-          {(['day', '6', '1'] as const).map((key) => (
-            <button key={key} type="button" aria-pressed={length === key} onClick={() => setLength(key)}>
-              {key === 'day' ? t('recordings.day_zoom') : `${key} h`}
-            </button>
-          ))}
-        </div>
-      </div>
-      {window && (
-        <Timeline
-          window={window}
-          spans={spans}
-          marks={marks}
-          value={time}
-          onPick={(picked) => {
-            setTime(picked);
-            setWish(picked);
-          }}
-        />
-      )}
-      <p className="meta timeline-note">
-        {time !== null && clock(time, locale)}
-        {time !== null && marks.length > 0 && ' · '}
-        {marks.length > 0 && t('recordings.plates', { count: marks.length })}
-      </p>
-      <ErrorNote error={recorded.error} />
-      {recorded.data?.spans.length === 0 && <Empty title={t('recordings.none')} />}
-      {wish === null && spans.length > 0 && (
-        <div className="player">
+      <div ref={stage} className={`stage of-${cameras.length}`}>
+        {begun ? (
+          players.tracks.map((track) => (
+            <RecordedVideo key={track.camera} track={track} name={cameras.find(({ id }) => id === track.camera)?.name ?? track.camera} time={players.time} single={cameras.length === 1} />
+          ))
+        ) : (
           <div className="video">
             <div className="overlay">
-              <p>{t('recordings.pick')}</p>
+              <p>{nothing ? t('recordings.none') : t('recordings.pick')}</p>
             </div>
           </div>
-        </div>
-      )}
-      {wish !== null && spans.length > 0 && <Player key={`${camera} ${wish}`} camera={camera} stream={stream} wish={wish} spans={spans} onTime={setTime} onWish={setWish} />}
-    </div>
-  );
-}
-
-function Player({
-  camera,
-  stream,
-  wish,
-  spans,
-  onTime,
-  onWish,
-}: {
-  camera: string;
-  stream: 'main' | 'sub';
-  wish: number;
-  spans: Span[];
-  onTime: (time: number) => void;
-  onWish: (time: number) => void;
-}) {
-  const { t } = useI18n();
-  // What is played is decided once: spans grow while one watches.
-  const [query] = useState(() => {
-    const edge = Date.now() * 1000 - EDGE_US;
-    const found = toPlay(wish, spans, STRETCH_US);
-    if (!found) return null;
-    const to = Math.max(found.start + 1_000_000, Math.min(found.start + STRETCH_US, edge));
-    return `from=${found.start}&to=${to}&stream=${stream}`;
-  });
-  const base = `/api/streaming/cameras/${encodeURIComponent(camera)}/playback`;
-  const info = useData<PlaybackInfo>(query && `${base}?${query}`);
-  if (query === null) return <p className="note">{t('recordings.gap')}</p>;
-  if (info.error !== undefined) return <ErrorNote error={info.error} />;
-  if (!info.data) return <Loading />;
-  if (document.createElement('video').canPlayType(info.data.mime) === '') {
-    return <p className="note bad">{t('recordings.unplayable', { codec: codecName(info.data.mime) })}</p>;
-  }
-  return <Film source={`${base}.mp4?${query}`} info={info.data} wish={wish} spans={spans} onTime={onTime} onWish={onWish} />;
-}
-
-function Film({
-  source,
-  info,
-  wish,
-  spans,
-  onTime,
-  onWish,
-}: {
-  source: string;
-  info: PlaybackInfo;
-  wish: number;
-  spans: Span[];
-  onTime: (time: number) => void;
-  onWish: (time: number) => void;
-}) {
-  const { t } = useI18n();
-  const video = useRef<HTMLVideoElement>(null);
-  const [failed, setFailed] = useState(false);
-  const [speed, setSpeed] = useState<(typeof SPEEDS)[number]>('1');
-  useEffect(() => {
-    if (video.current) video.current.playbackRate = Number(speed);
-  }, [speed]);
-  const now = (): number => recordedAt((video.current?.currentTime ?? 0) * 1_000_000, info.stretches) ?? wish;
-  const jump = (seconds: number): void => {
-    const target = now() + seconds * 1_000_000;
-    const media = mediaAt(target, info.stretches);
-    if (video.current && media !== null && target >= info.start) video.current.currentTime = media / 1_000_000;
-    else onWish(target);
-  };
-  const follow = (): void => {
-    const next = info.next ?? info.end;
-    if (toPlay(next, spans, STRETCH_US) && next < Date.now() * 1000 - 2 * EDGE_US) onWish(next);
-  };
-  return (
-    <div className="player">
-      {failed && (
-        <p className="note bad" role="alert">
-          {t('recordings.failed')}
-        </p>
-      )}
-      <div className="video recorded" hidden={failed}>
-        <video
-          ref={video}
-          src={source}
-          controls
-          autoPlay
-          muted
-          playsInline
-          onTimeUpdate={() => onTime(now())}
-          onError={() => setFailed(true)}
-          onLoadedMetadata={(event) => {
-            event.currentTarget.playbackRate = Number(speed);
-            // The file begins at the key frame before the wish.
-            const media = mediaAt(wish, info.stretches);
-            if (media !== null && media > 0) event.currentTarget.currentTime = media / 1_000_000;
-          }}
-          onEnded={follow}
-        />
+        )}
       </div>
-      <div className="live-bar">
-        <Button onClick={() => jump(-10)}>{t('recordings.back10')}</Button>
-        <Button onClick={() => jump(10)}>{t('recordings.forward10')}</Button>
-        <span className="grow" />
-        <div className="segmented" role="group" aria-label={t('recordings.speed')}>
-          {SPEEDS.map((key) => (
-            <button key={key} type="button" aria-pressed={speed === key} onClick={() => setSpeed(key)}>
-              {key}×
+      <Transport players={players} onPassage={passage} onSeek={jump} onZoom={zoom} onFullscreen={() => void stage.current?.requestFullscreen()} />
+      <TimelineView
+        cameras={cameras}
+        data={data}
+        window={window}
+        value={value}
+        selection={selection}
+        locks={[]}
+        onWindow={setWindow}
+        onPick={jump}
+        onScrub={onScrub}
+        onSelect={(span) => mayExport && setSelection(span)}
+        onPassage={(id) => navigate(`/plates/${id}`)}
+      />
+      <div className="below-timeline">
+        <div className="segmented" role="group" aria-label={t('recordings.zoom')}>
+          {RANGES.map(([label, size]) => (
+            <button
+              key={label}
+              type="button"
+              aria-pressed={Math.abs(length(window) / size - 1) < 0.02}
+              onClick={() => setWindow(around(value !== null && value >= window.start && value <= window.end ? value : (window.start + Math.min(window.end, Date.now() * 1000)) / 2, size, Date.now() * 1000))}
+            >
+              {label}
             </button>
           ))}
         </div>
+        <Button kind="quiet" onClick={() => setWindow(limited({ start: Date.now() * 1000 - length(window), end: Date.now() * 1000 }, Date.now() * 1000))}>
+          {t('recordings.now')}
+        </Button>
+        <span className="meta grow" role="status">
+          {players.keys ? t('recordings.keys') : players.atEdge ? t('recordings.edge') : note ? t(`recordings.${note}`) : ''}
+        </span>
+        {more}
+        {mayExport && begun && (
+          <>
+            <Button onClick={() => mark('start')} title="I">
+              {t('recordings.mark_start')}
+            </Button>
+            <Button onClick={() => mark('end')} title="O">
+              {t('recordings.mark_end')}
+            </Button>
+          </>
+        )}
       </div>
+      <ErrorNote error={error} />
+      {selection && <ExportCard cameras={cameras} span={selection} onSpan={setSelection} onClose={() => setSelection(null)} />}
     </div>
   );
 }

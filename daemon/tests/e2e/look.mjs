@@ -1,0 +1,10 @@
+import { chromium } from 'playwright-core';
+import { readFileSync } from 'node:fs';
+const page_url='http://127.0.0.1:18099';
+const b = await chromium.launch({executablePath:'/usr/bin/chromium',args:['--no-sandbox','--disable-gpu','--autoplay-policy=no-user-gesture-required']});
+const c = await b.newContext({viewport:{width:1440,height:900},locale:process.env.LOC??'en-US',colorScheme:process.env.DARK?'dark':'light'});
+const p = await c.newPage();
+p.on('pageerror',e=>console.log('PAGEERR',e.message)); p.on('console',m=>{if(m.type()==='error')console.log('CONSOLE',m.text())});
+await p.goto(page_url); await p.locator('input[autocomplete="username"]').fill('ana'); await p.locator('input[type="password"]').fill('uma senha bem longa'); await p.locator('button[type="submit"]').click(); await p.waitForTimeout(1500);
+const script = (await import(process.argv[2])).default; await script(p,c);
+await b.close();
