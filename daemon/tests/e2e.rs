@@ -37,6 +37,7 @@ async fn a_camera_all_the_way_to_the_centre() {
     edge.start();
 
     let seen = browse(&edge, &demo);
+    the_export_is_intact(&edge, seen["export"].as_str().unwrap());
     let camera = seen["camera"].as_str().unwrap().to_owned();
     let recorded_from = seen["added_at_ms"].as_i64().unwrap() * 1000;
     let recorded_to = now_us();
@@ -75,6 +76,12 @@ fn browse(edge: &Edge, demo: &Demo) -> serde_json::Value {
     assert!(output.status.success(), "browser: {errors}\nbox:\n{}", edge.log());
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(text.lines().last().unwrap_or_default()).expect("the browser's last line is JSON")
+}
+
+fn the_export_is_intact(edge: &Edge, file: &str) {
+    let verified = edge.command(&["verify", file]).output().unwrap();
+    let text = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success() && text.contains("intact") && text.contains("Police report 1/2026"), "{text}");
 }
 
 async fn connect(postgres: &Postgres) -> tokio_postgres::Client {

@@ -86,7 +86,7 @@ def seed(data_dir: Path, cameras: list[str], end_us: int, hours: int, passages: 
     return counts
 
 
-def _segment(database, data_dir, folder, camera, begin, init, source, fragments) -> None:  # noqa: PLR0913
+def _segment(database, data_dir, folder, camera, begin, init, source, fragments) -> None:
     time = datetime.fromtimestamp(begin / SECOND, UTC)
     path = folder / time.strftime("%Y-%m-%d") / f"{time.strftime('%H%M%S')}-{begin % SECOND:06}.mp4"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,9 @@ def _segment(database, data_dir, folder, camera, begin, init, source, fragments)
         (camera, str(path.relative_to(data_dir)), init, begin, begin + MINUTE, size, "0" * 64),
     )
     step = GROUP_S * SECOND
-    rows = [(row.lastrowid, at, size, begin + n * step, step, 15 * GROUP_S, 1) for n, (at, size) in enumerate(fragments)]
+    rows = [
+        (row.lastrowid, at, size, begin + n * step, step, 15 * GROUP_S, 1) for n, (at, size) in enumerate(fragments)
+    ]
     database.executemany("INSERT INTO fragments VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
@@ -115,8 +117,8 @@ def _passage(database, camera, at, chance) -> bytes:
     detection = uuid.UUID(int=chance.getrandbits(128), version=4).bytes
     quad = "[[1,2],[3,2],[3,4],[1,4]]"
     database.execute(
-        "INSERT OR IGNORE INTO detections (n, id, camera, plate, layout, confidence, alternatives, first_seen, last_seen,"
-        " best_at, quad, bbox, frame_width, frame_height, reads, single, slots, search)"
+        "INSERT OR IGNORE INTO detections (n, id, camera, plate, layout, confidence, alternatives, first_seen,"
+        " last_seen, best_at, quad, bbox, frame_width, frame_height, reads, single, slots, search)"
         " VALUES (?, ?, ?, ?, 'br-old', 0.97, '[]', ?, ?, ?, ?, '[1,2,3,4]', 1280, 720, 7, 0, 'null', ?)",
         (number, detection, camera, plate, at - SECOND, at + SECOND, at, quad, plate),
     )

@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(altered(b"twoAAAAxxBBBB"), [Finding::Inserted { bytes: 2, at_byte: 7 }]);
         assert_eq!(altered(b"twoAAAA"), [Finding::CutOff { bytes: 7, signed_bytes: 11 }, second(2)]);
         assert_eq!(altered(b"twoBBBB"), [Finding::CutOff { bytes: 7, signed_bytes: 11 }, second(1)]);
-        assert_eq!(altered(b"twoAAAABBBB"), []);
+        assert!(altered(b"twoAAAABBBB").is_empty());
 
         let beside = folder.path().join("out-2.mp4.manifest.json");
         let text = std::fs::read_to_string(&beside).unwrap();

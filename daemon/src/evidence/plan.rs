@@ -1,15 +1,20 @@
 //! What an export will hold, known from the rows before a byte of video is read.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::error::EvidenceError;
 use super::manifest::{Clock, Gap, Plate, SegmentDigest};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
+use crate::media::fmp4;
 use crate::store::{DetectionQuery, FragmentAt, Store, Stream};
 
 /// Longer spans are taken out day by day: the manifest names each group of pictures.
 pub const SPAN_MAX_US: i64 = 86_400 * 1_000_000;
+/// Far more than the `moof` of a group of pictures has.
+const HEAD_BYTES: usize = 64 * 1024;
 /// Characters of a reason.
 pub const REASON_MAX: usize = 500;
 
@@ -106,6 +111,7 @@ async fn part(store: &Store, request: &Request, rows: &[FragmentAt]) -> Result<P
         [] => return Err(EvidenceError::Invalid("an export needs at least one fragment".to_owned())),
     };
     let init = store.init(init_id).await?.ok_or_else(|| EvidenceError::NoInit(init_id.clone()))?.data;
+    let init = fmp4::beginning_with(&init, &head(store, rows).await?, rows.iter().map(|row| row.duration_us).sum());
     let used: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
     let segments = store.segments_between(camera, *stream, start, end).await?;
     let segments = segments.into_iter().filter(|row| used.contains(row.path.as_str())).map(|row| SegmentDigest {
@@ -129,6 +135,19 @@ async fn part(store: &Store, request: &Request, rows: &[FragmentAt]) -> Result<P
         fragments: rows.to_vec(),
         init,
     })
+}
+
+/// The beginning of the first fragment, as far as its times are.
+async fn head(store: &Store, rows: &[FragmentAt]) -> Result<Vec<u8>, EvidenceError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let (path, offset) = (store.dir().join(&first.path), first.offset);
+    let size = HEAD_BYTES.min(usize::try_from(first.bytes).unwrap_or(HEAD_BYTES));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut head = vec![0; size];
+        let file = File::open(&path).and_then(|file| file.read_exact_at(&mut head, offset));
+        file.map(|()| head).map_err(|error| EvidenceError::file("read the recording", &path, error))
+    });
+    read.await.map_err(|error| EvidenceError::Output(std::io::Error::other(error)))?
 }
 
 async fn plates(

@@ -246,7 +246,7 @@ fn pieces(manifest: &Manifest, video: &Video<'_>) -> Result<Vec<Finding>, Eviden
     let in_fragments: u64 = manifest.fragments.iter().map(|fragment| fragment.bytes).fold(0, u64::saturating_add);
     let mut at = match &manifest.head {
         Some(head) => {
-            if video.sha256(0, head.bytes)?.as_deref() != Some(&head.sha256) {
+            if video.sha256(0, head.bytes)?.as_deref() != Some(head.sha256.as_str()) {
                 findings.push(Finding::HeadAltered { from_byte: 0, to_byte: head.bytes });
             }
             head.bytes
@@ -259,7 +259,7 @@ fn pieces(manifest: &Manifest, video: &Video<'_>) -> Result<Vec<Finding>, Eviden
         let end = at.saturating_add(fragment.bytes);
         let fits = |from: Option<u64>| -> Result<bool, EvidenceError> {
             let Some(from) = from else { return Ok(false) };
-            Ok(video.sha256(from, fragment.bytes)?.as_deref() == Some(&fragment.sha256))
+            Ok(video.sha256(from, fragment.bytes)?.as_deref() == Some(fragment.sha256.as_str()))
         };
         if !fits(Some(at))? {
             if shift != 0 && fits(shifted(at))? {

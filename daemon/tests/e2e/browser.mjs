@@ -1,6 +1,6 @@
 // Does in Chromium what a person does on a fresh box: setup, find and add the camera, watch live, draw a zone, import a
-// watchlist, see plates and the alert come, search, play recordings and a clip. Settings come by environment; prints
-// one JSON object with what it saw.
+// watchlist, see plates and the alert come, search, play a clip, use the timeline of recordings, export evidence.
+// Settings come by environment; prints one JSON object with what it saw.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -110,6 +110,49 @@ async function seeAlert() {
   await page.waitForFunction(() => document.querySelector('.list-row.off') !== null);
 }
 
+/** Zooms with keys and wheel, sees passages and pictures along the line, seeks with a click, steps by frames. */
+async function useTimeline() {
+  const line = page.locator('.timeline-area');
+  await page.locator('.timeline-area[data-loaded="true"]').waitFor({ timeout: SLOW });
+  const shown = async () => Number(await line.getAttribute('data-end')) - Number(await line.getAttribute('data-start'));
+  const before = await shown();
+  await line.focus();
+  await page.keyboard.press('+');
+  await page.waitForFunction((limit) => {
+    const { start, end } = document.querySelector('.timeline-area').dataset;
+    return Number(end) - Number(start) < limit;
+  }, before * 0.6);
+  const { x, y, width, height } = await line.boundingBox();
+  await page.mouse.move(x + width / 2, y + height - 12);
+  for (let turn = 0; turn < 20 && (await shown()) > 121e6; turn += 1) await page.mouse.wheel(0, -240);
+  await page.waitForFunction(() => Number(document.querySelector('.timeline-area').dataset.passages) > 0, null, { timeout: SLOW });
+  await page.waitForFunction(() => [...document.querySelectorAll('.strip img')].some((img) => img.complete && img.naturalWidth > 0), null, { timeout: SLOW });
+  // Ten seconds back is recorded: the camera has sent for a minute.
+  const at = () => page.$eval('.recorded', (video) => Number(video.dataset.time));
+  const target = (await at()) - 10e6;
+  const start = Number(await line.getAttribute('data-start'));
+  await page.mouse.click(x + (width * (target - start)) / (await shown()), y + height - 12);
+  await page.waitForFunction((wanted) => Math.abs(Number(document.querySelector('.recorded').dataset.time) - wanted) < 4e6, target, { timeout: SLOW });
+  await page.getByRole('button', { name: 'Pause' }).click();
+  const still = await at();
+  await page.getByRole('button', { name: 'One frame forward' }).click();
+  await page.waitForFunction((old) => Number(document.querySelector('.recorded').dataset.time) > old, still, { timeout: SLOW });
+  assert.ok((await at()) - still < 500_000, 'one frame is less than half a second');
+  assert.match(page.url(), /at=\d{16}/, 'the address holds the time');
+  await shot('recordings');
+}
+
+/** A span with a reason becomes a file on disk; where it lies. */
+async function exportEvidence() {
+  await page.getByRole('button', { name: 'Span begins here' }).click();
+  await page.getByLabel('Reason').fill('Police report 1/2026');
+  await shot('export');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export', exact: true }).click()]);
+  const path = join(GTV_SHOTS, 'evidence.zip');
+  await download.saveAs(path);
+  return path;
+}
+
 /** By the navigation: a page that is loaded anew would lose a message that is on the screen. */
 async function go(name) {
   await page.getByRole('navigation').getByRole('link', { name }).click();
@@ -181,7 +224,8 @@ try {
   // Recordings of the same moment.
   await page.getByRole('link', { name: 'Show in recordings' }).click();
   seen.recording = await plays('.recordings video');
-  await shot('recordings');
+  await useTimeline();
+  seen.export = await exportEvidence();
   await page.goto(`${GTV_PAGE}/alerts`);
   await page.locator('li.alert.done').getByText('Stolen', { exact: true }).first().waitFor();
   await shot('alerts');

@@ -1,9 +1,11 @@
 //! The page's API over a real socket, with a real store: who may do what, and what each path answers.
 
 mod access;
+mod exports;
 mod harness;
 mod media;
 mod openapi;
 mod plates;
 mod sockets;
+mod timeline;
 mod watchlists;

@@ -17,11 +17,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::harness::{Page, error_of};
 
-const START: i64 = 1_790_000_000_000_000;
-const SECOND: i64 = 1_000_000;
+pub const START: i64 = 1_790_000_000_000_000;
+pub const SECOND: i64 = 1_000_000;
 
 /// Eight seconds of video with sound, one fragment a second, as (initialization segment, fragments).
-fn film(folder: &Path) -> (Bytes, Vec<Bytes>) {
+pub fn film(folder: &Path) -> (Bytes, Vec<Bytes>) {
     let path = folder.join("film.mp4");
     let made = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-f", "lavfi", "-i", "sine"])
@@ -47,7 +47,7 @@ fn film(folder: &Path) -> (Bytes, Vec<Bytes>) {
     (join(&head), body.chunks(2).map(join).collect())
 }
 
-fn init_segment(data: Bytes) -> Arc<InitSegment> {
+pub fn init_segment(data: Bytes) -> Arc<InitSegment> {
     Arc::new(InitSegment {
         id: Sha256::digest(&data).into(),
         data,
@@ -60,7 +60,7 @@ fn init_segment(data: Bytes) -> Arc<InitSegment> {
 }
 
 /// Records the film from `START`, with a pause of ten seconds after the fourth second.
-async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
+pub async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
     let row = InitRow {
         id: init.id_hex(),
         data: init.data.to_vec(),
@@ -98,7 +98,7 @@ async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
     }
 }
 
-fn ffprobe(args: &[&str], file: &Path) -> String {
+pub fn ffprobe(args: &[&str], file: &Path) -> String {
     let out = Command::new("ffprobe").args(["-v", "error"]).args(args).arg(file).output().expect("ffprobe runs");
     assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
@@ -145,7 +145,7 @@ async fn a_recorded_stretch_plays_as_one_file_from_zero() {
     let described = browser.json(&path.replace("playback.mp4", "playback")).await;
     assert_eq!((described["start"].as_i64(), described["next"].as_i64()), (Some(START + SECOND), None));
     assert_eq!(described["bytes"].as_u64(), Some(whole.len() as u64));
-    let stretch = |media: i64, start: i64, s: i64| json!({"media": media, "start": start, "duration": s * SECOND});
+    let stretch = |media: i64, start: i64, s: i64| json!({"media": media, "start": start, "duration": s * SECOND, "frame": 40_000});
     let stretches = [stretch(0, START + SECOND, 3), stretch(3 * SECOND, START + 14 * SECOND, 2)];
     assert_eq!(described["stretches"], json!(stretches));
 
@@ -221,7 +221,10 @@ async fn live_viewers_begin_at_a_key_frame_with_the_decoder_settings() {
 
     let still = browser.get("/api/streaming/cameras/gate/snapshot.jpg").await;
     assert_eq!((still.status().as_u16(), still.headers()["content-type"].to_str().unwrap()), (200, "image/jpeg"));
+    let etag = still.headers()["etag"].clone();
     let jpeg = gtv_edge::media::jpeg::decode_image(&still.bytes().await.unwrap()).unwrap();
     assert_eq!((jpeg.width, jpeg.height), (320, 240));
+    let same = browser.request(Method::GET, "/api/streaming/cameras/gate/snapshot.jpg").header("if-none-match", etag);
+    assert_eq!(same.send().await.unwrap().status(), 304, "no newer key frame has come");
     page.stop().await;
 }

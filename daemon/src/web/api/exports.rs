@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use warp::reply::Response;
 
 use crate::base::identity::Identity;
+use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 use crate::config::CameraClock;
 use crate::evidence::{Clock, EvidenceError, Plan, Request};
@@ -54,7 +55,8 @@ pub struct ExportView {
 pub async fn create(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let input: ExportInput = req.json()?;
     let who = req.who()?;
-    let camera = input.camera.parse().map_err(|_| ApiError::invalid("camera", "`camera` is not a camera id."))?;
+    let camera: CameraId =
+        input.camera.parse().map_err(|_| ApiError::invalid("camera", "`camera` is not a camera id."))?;
     let streams = match input.stream.as_deref() {
         None => vec![Stream::Main, Stream::Sub],
         Some("main") => vec![Stream::Main],

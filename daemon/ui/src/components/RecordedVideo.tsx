@@ -2,11 +2,11 @@
 import { useCallback } from 'react';
 
 import { useI18n } from '../i18n';
-import { dayAndClock } from '../lib/time';
+import { clock, dayAndClock } from '../lib/time';
 import type { Track } from '../lib/players';
 import { codecName } from './LiveVideo';
 
-export function RecordedVideo({ track, name, time, single }: { track: Track; name: string; time: number; single: boolean }) {
+export function RecordedVideo({ track, name, time, single, muted }: { track: Track; name: string; time: number; single: boolean; muted: boolean }) {
   const { t, locale } = useI18n();
   const attach = useCallback((video: HTMLVideoElement | null) => track.attach(video), [track]);
   const covered = track.covers(time);
@@ -24,7 +24,7 @@ export function RecordedVideo({ track, name, time, single }: { track: Track; nam
       <video
         ref={attach}
         src={track.source === '' ? undefined : track.source}
-        muted={!single}
+        muted={muted}
         playsInline
         preload="auto"
         onLoadedMetadata={() => track.loaded()}
@@ -39,7 +39,7 @@ export function RecordedVideo({ track, name, time, single }: { track: Track; nam
       {track.state === 'loading' && <span className="spinner video-busy" aria-hidden="true" />}
       <span className="video-name">
         {!single && <strong>{name}</strong>}
-        {now !== null && covered && <time>{dayAndClock(now, locale)}</time>}
+        {now !== null && covered && <time>{single ? dayAndClock(now, locale) : clock(now, locale)}</time>}
       </span>
     </div>
   );

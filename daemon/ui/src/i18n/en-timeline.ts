@@ -25,6 +25,7 @@ export const enTimeline = {
   'recordings.none_next': 'There is no later passage.',
   'recordings.none_previous': 'There is no earlier passage.',
   'recordings.speed': 'Speed',
+  'recordings.sound': 'Sound',
   'recordings.time': 'Time',
   'recordings.keys': 'Fast: only key frames are shown, without sound.',
   'recordings.edge': 'This is the end of what is recorded.',

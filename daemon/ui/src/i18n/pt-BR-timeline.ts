@@ -27,6 +27,7 @@ export const ptBRTimeline: Record<keyof typeof enTimeline, string> = {
   'recordings.none_next': 'Não há passagem posterior.',
   'recordings.none_previous': 'Não há passagem anterior.',
   'recordings.speed': 'Velocidade',
+  'recordings.sound': 'Som',
   'recordings.time': 'Horário',
   'recordings.keys': 'Rápido: só quadros-chave, sem som.',
   'recordings.edge': 'Aqui termina o que está gravado.',

@@ -138,6 +138,8 @@ export class Players {
   speed = 1;
   /** Nothing more is recorded after the clock's time. */
   atEdge = false;
+  /** Only the first camera is ever heard. */
+  muted = true;
   private readonly listeners = new Set<() => void>();
   private version = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -196,6 +198,11 @@ export class Players {
   pause(): void {
     this.playing = false;
     this.tracks.forEach((track) => track.video?.pause());
+    this.notify();
+  }
+
+  toggleSound(): void {
+    this.muted = !this.muted;
     this.notify();
   }
 

@@ -170,8 +170,8 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
     <div className="recordings">
       <div ref={stage} className={`stage of-${cameras.length}`}>
         {begun ? (
-          players.tracks.map((track) => (
-            <RecordedVideo key={track.camera} track={track} name={cameras.find(({ id }) => id === track.camera)?.name ?? track.camera} time={players.time} single={cameras.length === 1} />
+          players.tracks.map((track, index) => (
+            <RecordedVideo key={track.camera} track={track} name={cameras.find(({ id }) => id === track.camera)?.name ?? track.camera} time={players.time} single={cameras.length === 1} muted={players.muted || index > 0} />
           ))
         ) : (
           <div className="video">

@@ -2,7 +2,7 @@
 import { useState } from 'react';
 
 import { Button, Select } from '../../components/basics';
-import { FullscreenIcon, MinusIcon, NextMarkIcon, PauseIcon, PlayIcon, PlusIcon, PreviousMarkIcon, StepBackIcon, StepIcon } from '../../components/icons';
+import { FullscreenIcon, MinusIcon, MutedIcon, NextMarkIcon, PauseIcon, PlayIcon, PlusIcon, PreviousMarkIcon, SoundIcon, StepBackIcon, StepIcon } from '../../components/icons';
 import { useI18n } from '../../i18n';
 import type { Players } from '../../lib/players';
 import { fromDate, localInput } from '../../lib/time';
@@ -58,6 +58,9 @@ export function Transport({
       <TimeField time={players.time} onSeek={onSeek} />
       <span className="grow" />
       <div className="transport-group">
+        <Button kind="quiet" aria-label={t('recordings.sound')} title={t('recordings.sound')} aria-pressed={!players.muted} onClick={() => players.toggleSound()}>
+          {players.muted ? <MutedIcon /> : <SoundIcon />}
+        </Button>
         <Button kind="quiet" aria-label={t('recordings.zoom_out')} title={`${t('recordings.zoom_out')} (-)`} onClick={() => onZoom(2.5)}>
           <MinusIcon />
         </Button>
