@@ -43,7 +43,7 @@ pub struct CameraTimeline {
     pub stream: String,
     /// Recorded stretches as start and end, microseconds UTC; pauses shorter than a bucket are gaps only.
     pub spans: Vec<[i64; 2]>,
-    pub gaps: Vec<GapView>,
+    pub gaps: Vec<MissingView>,
     /// Passages of vehicles.
     pub detections: Vec<MarkView>,
     pub alerts: Vec<MarkView>,
@@ -51,7 +51,7 @@ pub struct CameraTimeline {
 
 /// A gap of the coverage ledger, or several in one bucket.
 #[derive(Serialize, ToSchema)]
-pub struct GapView {
+pub struct MissingView {
     /// Microseconds UTC.
     pub start: i64,
     /// Microseconds UTC.
@@ -111,7 +111,7 @@ pub async fn timeline(app: Arc<App>, req: Req) -> ApiResult<Response> {
 }
 
 fn view(camera: &CameraId, row: TimelineRow) -> CameraTimeline {
-    let gap = |gap: crate::store::TimelineGap| GapView {
+    let gap = |gap: crate::store::TimelineGap| MissingView {
         start: gap.start.0,
         end: gap.end.0,
         missing: gap.missing_us,
