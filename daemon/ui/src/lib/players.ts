@@ -25,6 +25,8 @@ export class Track {
   source = '';
   /** Where this camera's recording goes on when it has nothing now; null: not known, or nowhere. */
   resumes: number | null = null;
+  /** The time that the file was asked for; it begins later where that lies in a gap. */
+  private from = 0;
   private turn = 0;
   private seekTo: number | null = null;
   /** Media time of the frame on the screen, seconds. */
@@ -57,7 +59,7 @@ export class Track {
   }
 
   spans(time: number): boolean {
-    return this.info !== null && time >= this.info.start && time < this.info.end;
+    return this.info !== null && time >= Math.min(this.from, this.info.start) && time < this.info.end;
   }
 
   async load(time: number, keys: boolean): Promise<void> {
@@ -66,6 +68,7 @@ export class Track {
     this.state = 'loading';
     this.info = null;
     this.resumes = null;
+    this.from = time;
     this.changed();
     const base = `/api/streaming/cameras/${encodeURIComponent(this.camera)}`;
     const from = Math.round(time);
