@@ -81,7 +81,6 @@ def seed(data_dir: Path, cameras: list[str], end_us: int, hours: int, passages: 
                 _alert(database, camera, at, detection)
                 counts["alerts"] += 1
     database.commit()
-    database.execute("ANALYZE")
     database.close()
     return counts
 
