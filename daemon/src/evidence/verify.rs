@@ -1,5 +1,6 @@
 //! Is an exported file what the box recorded and signed? If not, what was altered: fragment, time, bytes, field, key.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -133,7 +134,7 @@ impl Video<'_> {
 
 fn verify_zip(path: &Path, file: File, key: Option<&str>) -> Result<Vec<Report>, EvidenceError> {
     let mut archive = zip::ZipArchive::new(file.try_clone()?)?;
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let names = archive.file_names().map(|name| name.map(Cow::into_owned)).collect::<Result<Vec<String>, _>>()?;
     let video = |name: &String| name.ends_with(SUFFIX);
     let mut reports = Vec::new();
     for name in names.iter().filter(|name| video(name)) {
