@@ -199,7 +199,7 @@ fn digests(manifest: &str) -> Option<BTreeMap<String, String>> {
 }
 
 fn fields_payload(fields: &BTreeMap<String, String>) -> Vec<u8> {
-    let lines = fields.iter().map(|(name, sha256)| format!("{name} {sha256}\n")).collect::<String>();
+    let lines = fields.iter().flat_map(|(name, sha256)| [name.as_str(), " ", sha256, "\n"]).collect::<String>();
     [FIELDS_DOMAIN, lines.as_bytes()].concat()
 }
 
