@@ -3,22 +3,14 @@
 import argparse
 import json
 
-<<<<<<< HEAD
-from . import lpr, passages, record, search, start, sync, watchlist
-=======
-from . import lpr, passages, record, search, start, timeline, watchlist
->>>>>>> 8d4d727 (Export evidence from page and console as one signed, audited ZIP file; name what was altered)
+from . import lpr, passages, record, search, start, sync, timeline, watchlist
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     modules = {"record": record, "start": start, "lpr": lpr, "passages": passages}
-<<<<<<< HEAD
-    modules |= {"search": search, "watchlist": watchlist, "sync": sync}
-=======
-    modules |= {"search": search, "watchlist": watchlist, "timeline": timeline}
->>>>>>> 8d4d727 (Export evidence from page and console as one signed, audited ZIP file; name what was altered)
+    modules |= {"search": search, "watchlist": watchlist, "sync": sync, "timeline": timeline}
     for name, module in modules.items():
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", help="only the JSON object")
