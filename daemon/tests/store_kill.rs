@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gtv_edge::base::ids::{BoxId, CameraId, DetectionId};
+use gtv_edge::base::identity::Identity;
+use gtv_edge::base::ids::{CameraId, DetectionId};
 use gtv_edge::base::plate::Plate;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::store::{
@@ -25,7 +26,7 @@ const DIR: &str = "GTV_STORE_KILL_DIR";
 const ROUNDS: u32 = 20;
 /// Confirmed writes that make the rounds count.
 const ENOUGH: usize = 100;
-const BOX: BoxId = BoxId(uuid::Uuid::from_u128(42));
+const HOUR_US: i64 = 3_600_000_000;
 const TARGET: &str = "webhook/test";
 const FRAGMENT: usize = 3000;
 
@@ -66,7 +67,8 @@ fn nothing_that_was_confirmed_is_lost() {
 }
 
 fn verify(dir: &Path, confirmed: &BTreeSet<String>, round: u32) {
-    let findings = check(dir, Some(BOX), Depth::Deep).unwrap();
+    let identity = Identity::open_or_create(dir).unwrap();
+    let findings = check(dir, Some(identity.box_id), Depth::Deep).unwrap();
     let errors: Vec<_> = findings.iter().filter(|f| f.severity == FindingSeverity::Error).collect();
     assert!(errors.is_empty(), "round {round}: {errors:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -129,11 +131,12 @@ fn child_writes_until_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
+        let identity = Identity::open_or_create(Path::new(&dir)).unwrap();
         let store = Store::open(Path::new(&dir)).unwrap();
         watch(&store).await;
         let start = recover(&store).await;
         println!("\nwriting");
-        tokio::join!(record(&store, start), detect(&store), deliver(&store));
+        tokio::join!(record(&store, start), detect(&store), deliver(&store, &identity));
     });
 }
 
@@ -264,13 +267,15 @@ async fn detect(store: &Store) {
     }
 }
 
-async fn deliver(store: &Store) {
+async fn deliver(store: &Store, identity: &Identity) {
     loop {
-        let status = store.outbox_status(BOX).await.unwrap();
-        let batch = store.next_batch(BOX, status.acked_seq, 50, 1 << 20).await.unwrap();
+        let status = store.outbox_status(identity.box_id).await.unwrap();
+        let batch = store.next_batch(identity.box_id, status.acked_seq, 50, 1 << 20).await.unwrap();
         match batch.records.last() {
             Some(last) => {
-                store.ack(BOX, last.epoch, last.seq).await.unwrap();
+                store.ack(identity.box_id, last.epoch, last.seq).await.unwrap();
+                // As if the hour were over: only records under a root are forgotten.
+                store.prove(identity, UtcMicros(UtcMicros::now().0 + HOUR_US)).await.unwrap();
                 store.prune_outbox(30, 100).await.unwrap();
             }
             None => tokio::time::sleep(Duration::from_millis(5)).await,
