@@ -16,6 +16,7 @@ use gtv_edge::config::{CameraConfig, Config, RecordConfig};
 use gtv_edge::control::{self, Health, Pipelines};
 use gtv_edge::live::Hub;
 use gtv_edge::lpr::Engine;
+use gtv_edge::record::Recorder;
 use gtv_edge::store::{Bucket, DetectionRow, Store};
 use gtv_edge::sync;
 use gtv_edge::web::{WebContext, serve};
@@ -81,6 +82,7 @@ impl Page {
             health: Arc::new(Health::new(store.clone(), supervisor.clone(), || 0)),
             supervisor,
             live: Hub::new(2),
+            recorder: Recorder::start(&store, &config.record, &config.clips, &tasks).await.unwrap(),
             lpr: Engine::start(&config.lpr, store.clone(), &tasks),
             sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks),
             lockout: Arc::default(),
