@@ -84,6 +84,8 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
         };
         Arc::new(Health::new(store.clone(), supervisor.clone(), handled))
     };
+    // Before the supervisor has it in force: what the last run left belongs to these cameras.
+    recorder.set_cameras(&config.cameras);
     start_recording(&store, &recorder, &supervisor, &record_tasks);
     start_alerts(&store, &supervisor, &recorder, &root.child("alerts"));
     let sender =
@@ -211,7 +213,6 @@ fn announce_setup(address: &str, code: &str) {
 
 /// What the recorder must know of the cameras: how each is recorded, what they say about themselves, and passages.
 fn start_recording(store: &Store, recorder: &Recorder, supervisor: &SupervisorHandle, tasks: &Tasks) {
-    recorder.set_cameras(&supervisor.config().cameras);
     let (planned, mut config) = (recorder.clone(), supervisor.watch_config());
     tasks.spawn_once(async move {
         while config.changed().await.is_ok() {

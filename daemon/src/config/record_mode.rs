@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn schedule(entries: &[&str]) -> Schedule {
-        StreamRecord { schedule: entries.iter().map(ToString::to_string).collect(), ..StreamRecord::default() }
+        StreamRecord { schedule: entries.iter().map(|entry| (*entry).to_owned()).collect(), ..StreamRecord::default() }
             .schedule()
     }
 

@@ -59,6 +59,7 @@ pub struct Disks {
     /// Part of the name of the folder on each disk: a disk may have served another box.
     store_id: Uuid,
     inner: Mutex<Inner>,
+    looking: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -70,12 +71,14 @@ struct Inner {
 
 impl Disks {
     pub fn new(data_dir: &Path, store_id: Uuid) -> Self {
-        Self { data_dir: data_dir.to_owned(), store_id, inner: Mutex::default() }
+        Self { data_dir: data_dir.to_owned(), store_id, inner: Mutex::default(), looking: Mutex::default() }
     }
 
     /// Looks at the disks of `paths`; without any the data folder is the one disk, and where none of them is there it
     /// helps out. Blocks as long as a disk does.
     pub fn refresh(&self, paths: &[PathBuf]) {
+        // One that waits for a disk is enough.
+        let Ok(_looking) = self.looking.try_lock() else { return };
         let mut disks: Vec<DiskStatus> = paths.iter().map(|path| self.look(path)).collect();
         if disks.iter().all(|disk| disk.state == DiskState::Missing) {
             disks.push(measured(String::new(), self.data_dir.clone(), &self.data_dir));
@@ -118,7 +121,8 @@ impl Disks {
     /// A file with this path could not be written.
     pub fn failed(&self, name: &str, error: &RecordError) {
         let mut inner = self.lock();
-        let Some(disk) = inner.disks.iter_mut().find(|disk| disk_of(name) == disk.id) else { return };
+        let there = |disk: &&mut DiskStatus| disk.state != DiskState::Missing && disk.id == disk_of(name);
+        let Some(disk) = inner.disks.iter_mut().find(there) else { return };
         disk.state = DiskState::Failing;
         disk.reason = error.to_string();
         let id = disk.id.clone();

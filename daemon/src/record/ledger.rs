@@ -124,11 +124,6 @@ impl Ledger {
                 since: entry.since,
                 until: entry.until,
             };
-            for (start, end) in &spans {
-                let labels = [("camera", key.camera.to_string()), ("stream", key.stream.to_string())];
-                let seconds = end.since(*start) as u64 / 1_000_000;
-                metrics::counter!("gtv_record_expected_seconds_total", &labels).increment(seconds);
-            }
             expectations.push(Expectation { stream, spans });
         }
         Ok(self.store().expect_recordings(expectations).await?)

@@ -12,6 +12,7 @@ use gtv_edge::base::secret::SecretBox;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::camera::{CameraState, CameraStatus};
+use gtv_edge::config::units::{ByteSize, HumanDuration};
 use gtv_edge::config::{CameraConfig, Config, RecordConfig};
 use gtv_edge::control::{self, Health, Pipelines};
 use gtv_edge::live::Hub;
@@ -70,6 +71,9 @@ impl Page {
         let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         config.web.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.lpr.enabled = false;
+        // Recordings of these tests are of any time, and of any machine.
+        config.record.max_age = HumanDuration::secs(1000 * 365 * 86_400);
+        config.record.min_free = ByteSize(0);
         change(&mut config);
         let tasks = Tasks::new();
         let store = Store::open(folder.path()).unwrap();

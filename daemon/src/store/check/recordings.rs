@@ -65,7 +65,9 @@ impl Report<'_> {
             } else if closed && self.depth == Depth::Deep {
                 heads += 1;
                 let init_id: String = row.get(9)?;
-                self.contents(path, &file, sha256.as_deref(), (head as u64, &init_id));
+                // Without a fragment nobody knows where the head ends.
+                let head = if row.get::<_, i64>(4)? > 0 { head as u64 } else { 0 };
+                self.contents(path, &file, sha256.as_deref(), (head, &init_id));
             }
         }
         for (disk, files) in missing {
@@ -89,7 +91,7 @@ impl Report<'_> {
                 self.error("R2", path, format!("the digest of the file is {}", found.whole), REMEDY);
             }
             Ok(found) => {
-                // The id of decoder settings is their digest; a file without fragments has a head of unknown length.
+                // The id of decoder settings is their digest.
                 let differs = found.head.is_some_and(|found| hex::encode(found) != init_id);
                 if differs && init_id.len() == 64 {
                     let message = "begins with other decoder settings than its row names".to_owned();
