@@ -117,7 +117,10 @@ impl Faulty {
         let gaps = self.store.gaps(&gate, Stream::Main, ALL.0, ALL.1).await.unwrap();
         let missing: i64 = gaps.iter().map(|gap| gap.end.since(gap.start)).sum();
         let totals = self.store.recording_totals().await.unwrap();
-        assert_eq!((stored + missing) / GROUP_US, totals[0].newest.unwrap().since(self.start) / GROUP_US);
+        let whole = totals[0].newest.unwrap().since(self.start);
+        let unexplained = whole - stored - missing;
+        // A pause of one group joins the files on both sides of it.
+        assert!((0..=2 * GROUP_US + whole / 100).contains(&unexplained), "{unexplained} us of {whole}: {gaps:?}");
         let dir = self.dir.clone();
         drop((self.store, self.recorder));
         let findings = store::check(&dir, None, Depth::Deep).unwrap();
@@ -196,7 +199,7 @@ async fn crawling_inside() {
     let mut watch = faulty.recorder.status();
     let dropped = status.dropped_fragments;
     let written = watch.wait_for(|now| now.stored_fragments + dropped + 10 > faulty.number as u64);
-    let in_time = tokio::time::timeout(Duration::from_secs(90), written).await.is_ok();
+    let in_time = tokio::time::timeout(Duration::from_secs(300), written).await.is_ok();
     assert!(in_time, "{:?} of {}", *faulty.recorder.status().borrow(), faulty.number);
     faulty.record_until("recording goes on", |now| now.state == RecorderState::Recording).await;
     assert!(faulty.gap_reasons().await.iter().any(|reason| reason.contains("lost before they could be stored")));
@@ -230,8 +233,8 @@ async fn a_disk_that_is_unplugged_leaves_the_other_and_comes_back() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut status = recorder.status();
-        let seen = status.wait_for(|now| now.stored_fragments > stored);
-        assert!(tokio::time::timeout(Duration::from_secs(30), seen).await.is_ok(), "nothing is recorded");
+        let seen = status.wait_for(|now| now.stored_fragments >= stored + count as u64);
+        assert!(tokio::time::timeout(Duration::from_secs(30), seen).await.is_ok(), "not all was recorded");
     };
     record(12).await;
     let used = |store: &Store| {
