@@ -90,6 +90,15 @@ async fn every_kind_of_record_arrives_in_its_table() {
     let reason = "camera unreachable".to_owned();
     let gap = body::Gap { camera: camera.clone(), stream: stream.clone(), start_us, end_us, reason: reason.clone() };
     fake.append(&Body::Gap(gap), "gap-1", vec![]);
+    let coverage = body::Coverage {
+        camera: camera.clone(),
+        stream: stream.clone(),
+        start_us: EPOCH,
+        end_us: EPOCH + 3_600_000_000,
+        expected_us: 3_600_000_000,
+        stored_us: 3_590_000_000,
+    };
+    fake.append(&Body::Coverage(coverage), "coverage-1", vec![]);
     let tombstone = body::Tombstone {
         what: "segment".into(),
         camera: Some(camera.clone()),
@@ -165,7 +174,14 @@ async fn every_kind_of_record_arrives_in_its_table() {
     assert_eq!(row.get::<_, &str>(7), "sao-paulo");
     assert_eq!(row.get::<_, &str>(8), "3");
     assert_eq!(row.get::<_, &str>(10), "commercial");
-    for table in ["streaming.gaps", "streaming.tombstones", "streaming.recordings", "ai.alerts", "sync.heads"] {
+    for table in [
+        "streaming.gaps",
+        "streaming.coverage",
+        "streaming.tombstones",
+        "streaming.recordings",
+        "ai.alerts",
+        "sync.heads",
+    ] {
         assert_eq!(stage.count(table).await, 1, "{table}");
     }
     assert_eq!(stage.count("sync.objects WHERE checked = 'content'").await, 2);

@@ -14,79 +14,15 @@ use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::config::units::{ByteSize, HumanDuration};
 use gtv_edge::config::{ClipConfig, RecordConfig};
-use gtv_edge::media::fmp4::Retimer;
-use gtv_edge::media::{Fragment, InitSegment, StreamKind};
+use gtv_edge::media::StreamKind;
 use gtv_edge::record::{self, Playback, Recorder, RecorderState};
 use gtv_edge::store::{self, Depth, DetectionRow, Store, Stream};
+use support::groups::{GROUP_US, group, material};
 use support::probe;
 use tempfile::TempDir;
 
-const GROUP_US: i64 = 1_000_000;
-const FRAMES: u32 = 25;
-
-/// Real fragments of one second, encoded once: `ffmpeg` writes the MP4, its boxes are cut apart here.
-fn material() -> &'static (Arc<InitSegment>, Vec<Vec<u8>>) {
-    static MATERIAL: std::sync::OnceLock<(Arc<InitSegment>, Vec<Vec<u8>>)> = std::sync::OnceLock::new();
-    MATERIAL.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("material.mp4");
-        let done = std::process::Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=s=320x180:r=25", "-t", "8", "-pix_fmt", "yuv420p"])
-            .args(["-c:v", "libx264", "-profile:v", "baseline", "-g", "25", "-keyint_min", "25", "-sc_threshold", "0"])
-            .args(["-video_track_timescale", "90000", "-movflags", "empty_moov+default_base_moof+frag_keyframe"])
-            .arg(&path)
-            .status()
-            .unwrap();
-        assert!(done.success());
-        let data = fs::read(&path).unwrap();
-        let (mut head, mut groups, mut at) = (Vec::new(), Vec::new(), 0);
-        while at < data.len() {
-            let size = u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
-            let piece = &data[at..at + size];
-            match &piece[4..8] {
-                b"ftyp" | b"moov" => head.extend_from_slice(piece),
-                b"moof" => groups.push(piece.to_vec()),
-                b"mdat" => groups.last_mut().unwrap().extend_from_slice(piece),
-                _ => {}
-            }
-            at += size;
-        }
-        assert_eq!(groups.len(), 8);
-        let init = InitSegment {
-            id: [7; 32],
-            data: head.into(),
-            mime: "video/mp4; codecs=\"avc1.42C00D\"".to_owned(),
-            video_codec: gtv_edge::media::VideoCodec::H264,
-            width: 320,
-            height: 180,
-            has_audio: false,
-        };
-        (Arc::new(init), groups)
-    })
-}
-
 fn camera(name: &str) -> CameraId {
     name.parse().unwrap()
-}
-
-fn group(name: &str, number: i64, start: UtcMicros) -> Arc<Fragment> {
-    let (init, groups) = material();
-    let mut data = groups[number as usize % groups.len()].clone();
-    assert!(Retimer::of(&init.data).retime(&mut data, number * 90_000, number as u32 + 1));
-    Arc::new(Fragment {
-        camera: camera(name),
-        stream: StreamKind::Main,
-        init: init.clone(),
-        data: data.into(),
-        start: start.add_micros(number * GROUP_US),
-        duration_us: GROUP_US,
-        frames: FRAMES,
-        key: true,
-        gop_end: true,
-        sequence: number as u64 + 1,
-        tfdt: number * 90_000,
-        gap: None,
-    })
 }
 
 /// The beginning of a minute, so that rotation falls on known groups.

@@ -118,6 +118,18 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// What should have been recorded of one hour of a stream, and what was. A centre that does not know this kind yet keeps
+/// the record aside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    pub camera: String,
+    pub stream: String,
+    pub start_us: i64,
+    pub end_us: i64,
+    pub expected_us: u64,
+    pub stored_us: u64,
+}
+
 /// Unsynced material that was evicted (invariant R5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -269,6 +281,7 @@ kinds! {
     Detection "detection",
     Clip "clip",
     Gap "gap",
+    Coverage "coverage",
     Tombstone "tombstone",
     Alert "alert",
     Recording "recording",
@@ -334,6 +347,13 @@ impl Body {
                 id("stream", &b.stream)?;
                 span("start_us..end_us", b.start_us, b.end_us)?;
                 text("reason", &b.reason)
+            }
+            Body::Coverage(b) => {
+                id("camera", &b.camera)?;
+                id("stream", &b.stream)?;
+                span("start_us..end_us", b.start_us, b.end_us)?;
+                count("expected_us", b.expected_us)?;
+                count("stored_us", b.stored_us)
             }
             Body::Tombstone(b) => {
                 id("what", &b.what)?;

@@ -64,6 +64,7 @@ pub const ROW_TABLES: &[RowTable] = &[
     table("streaming.clips", "sync.clip_rows"),
     table("streaming.recordings", "sync.recording_rows"),
     table("streaming.gaps", "sync.gap_rows"),
+    table("streaming.coverage", "sync.coverage_rows"),
     table("streaming.tombstones", "sync.tombstone_rows"),
     table("sync.roots", "sync.root_rows"),
     RowTable { name: "sync.hours", function: "sync.hour_rows", key: &["box_id", "ledger", "hour"], newest: true },

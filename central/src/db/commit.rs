@@ -310,6 +310,7 @@ fn derivations(kind: Kind) -> &'static [&'static str] {
         Kind::Clip => &["INSERT INTO streaming.clips SELECT * FROM sync.clip_rows($1, $2, $3, $4)"],
         Kind::Recording => &["INSERT INTO streaming.recordings SELECT * FROM sync.recording_rows($1, $2, $3, $4)"],
         Kind::Gap => &["INSERT INTO streaming.gaps SELECT * FROM sync.gap_rows($1, $2, $3, $4)"],
+        Kind::Coverage => &["INSERT INTO streaming.coverage SELECT * FROM sync.coverage_rows($1, $2, $3, $4)"],
         Kind::Tombstone => &["INSERT INTO streaming.tombstones SELECT * FROM sync.tombstone_rows($1, $2, $3, $4)"],
         Kind::Camera => &["INSERT INTO cidades.cameras
                 SELECT DISTINCT ON (camera) * FROM sync.camera_rows($1, $2, $3, $4) ORDER BY camera, seq DESC

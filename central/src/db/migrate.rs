@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (6, "days_and_tenants", include_str!("../../migrations/0006_days_and_tenants.sql")),
     (7, "proofs", include_str!("../../migrations/0007_proofs.sql")),
     (8, "readers", include_str!("../../migrations/0008_readers.sql")),
+    (9, "coverage", include_str!("../../migrations/0009_coverage.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

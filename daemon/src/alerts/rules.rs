@@ -21,8 +21,23 @@ pub struct CameraHealth {
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    CameraLost { camera: CameraId, since: UtcMicros, reason: String },
-    CameraBack { camera: CameraId, lost_at: UtcMicros },
+    CameraLost {
+        camera: CameraId,
+        since: UtcMicros,
+        reason: String,
+    },
+    CameraBack {
+        camera: CameraId,
+        lost_at: UtcMicros,
+    },
+    /// Recordings are lost, or a disk is.
+    StorageFailing {
+        since: UtcMicros,
+        reason: String,
+    },
+    StorageBack {
+        failed_at: UtcMicros,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +76,30 @@ impl Outages {
     }
 }
 
+/// A disk that fills up and is freed at once stays below this.
+const STORAGE_AFTER_US: i64 = 30_000_000;
+
+/// Whether somebody was told that recordings are lost.
+#[derive(Debug, Default)]
+pub struct Storage {
+    open: Option<Outage>,
+}
+
+impl Storage {
+    /// Takes what is wrong with the recordings at `now`.
+    pub fn observe(&mut self, problem: Option<&str>, now: UtcMicros) -> Option<Event> {
+        let Some(reason) = problem else {
+            return self.open.take().filter(|open| open.told).map(|open| Event::StorageBack { failed_at: open.since });
+        };
+        let open = self.open.get_or_insert(Outage { since: now, told: false });
+        if open.told || now.since(open.since) < STORAGE_AFTER_US {
+            return None;
+        }
+        open.told = true;
+        Some(Event::StorageFailing { since: open.since, reason: reason.to_owned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +132,20 @@ mod tests {
         assert_eq!(outages.observe(&health(false), at(31)), []);
         assert_eq!(outages.observe(&[], at(32)), []);
         assert_eq!(outages.observe(&health(false), at(90)), []);
+    }
+
+    #[test]
+    fn a_disk_that_fails_for_a_while_is_one_alert() {
+        let mut storage = Storage::default();
+        assert_eq!(storage.observe(Some("full"), at(0)), None);
+        assert_eq!(storage.observe(None, at(10)), None, "too short to tell");
+        assert_eq!(storage.observe(Some("full"), at(20)), None);
+        let event = storage.observe(Some("read-only"), at(50));
+        assert!(
+            matches!(event, Some(Event::StorageFailing { since, reason }) if since == at(20) && reason == "read-only")
+        );
+        assert_eq!(storage.observe(Some("read-only"), at(500)), None);
+        assert_eq!(storage.observe(None, at(600)), Some(Event::StorageBack { failed_at: at(20) }));
+        assert_eq!(storage.observe(None, at(700)), None);
     }
 }

@@ -44,6 +44,7 @@ pub fn policy(config: &Config) -> AlertPolicy {
     AlertPolicy {
         alternative_min: config.alerts.min_alternative,
         cooldown_us: config.alerts.cooldown.micros(),
+        min_coverage: config.alerts.min_coverage,
         targets: webhooks.chain(broker).collect(),
     }
 }

@@ -16,7 +16,6 @@ use clap::{Parser, Subcommand};
 
 use crate::base::log;
 use crate::config::{self, ConfigError, Loaded};
-use crate::store::Depth;
 
 const DEFAULT_CONFIG: &str = "/etc/gtv-edge/config.toml";
 
@@ -78,9 +77,9 @@ fn run(cli: Cli, loaded: Loaded) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::main(&args, cli.config.unwrap_or_else(|| DEFAULT_CONFIG.into()), loaded),
         Command::Check(args) => {
-            let depth = if args.deep { Depth::Deep } else { Depth::Quick };
-            let findings = check::run(config, depth);
-            Ok(ExitCode::from(check::report(&findings, args.json, &mut std::io::stdout().lock())?))
+            check::yield_to_others();
+            let checked = check::run(config, args.options());
+            Ok(ExitCode::from(check::report(&checked, args.json, &mut std::io::stdout().lock())?))
         }
         Command::Discover(args) => discover::main(&args, &loaded),
         Command::Export(args) => {

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use crate::base::ids::CameraId;
 use crate::base::tasks::{OnExit, Tasks};
 use crate::camera::{self, CameraOutputs, CameraSettings, CameraStatus, ConnectGate};
-use crate::config::{CameraConfig, ClipConfig, Config, LprStream, RecordConfig, RecordStreams};
+use crate::config::{CameraConfig, ClipConfig, Config, LprStream, RecordConfig, RecordMode};
 use crate::control::Pipelines;
 use crate::live::Hub;
-use crate::lpr::{Engine, LprState};
+use crate::lpr::{Engine, Looks, LprState, watch_motion};
 use crate::media::{FragmentSinks, StreamKind};
 use crate::onvif::device_clock_offset_ms;
 use crate::record::Recorder;
@@ -34,21 +34,24 @@ pub struct BoxPipelines {
 impl BoxPipelines {
     pub fn new(recorder: Recorder, live: Hub, lpr: Engine, config: &Config) -> Self {
         let (clips, part) = (config.clips.clone(), *config.live.part);
-        Self { recorder, live, lpr, clips, part, connects: ConnectGate::default(), reading: Mutex::default() }
+        let (connects, reading) = (ConnectGate::default(), Mutex::default());
+        let pipelines = Self { recorder, live, lpr, clips, part, connects, reading };
+        pipelines.lpr.on_look(pipelines.looks());
+        pipelines
     }
 
     fn sinks(&self, camera: &CameraConfig, stream: StreamKind) -> FragmentSinks {
-        let recorded = match camera.record {
-            RecordStreams::Main => stream == StreamKind::Main,
-            RecordStreams::Sub => stream == StreamKind::Sub,
-            RecordStreams::Both => true,
-            RecordStreams::Off => false,
-        };
         let mut sinks: FragmentSinks = vec![self.live.sink(&camera.id, stream)];
-        if recorded {
-            sinks.push(self.recorder.sink());
+        if let Some(how) = camera.records(stream == StreamKind::Sub) {
+            sinks.push(self.recorder.sink_of(&camera.id, stream, how));
         }
         sinks
+    }
+
+    /// Tells the recorder of motion, for the cameras that are recorded when something moves.
+    fn looks(&self) -> Looks {
+        let recorder = self.recorder.clone();
+        Arc::new(move |camera, time, moved| recorder.looked(camera, time, moved))
     }
 }
 
@@ -60,12 +63,19 @@ impl Pipelines for BoxPipelines {
         if let Some(url) = &camera.onvif_url {
             settings.clock_offset_ms = watch_clock(url.clone(), tasks);
         }
-        let frames = (camera.lpr != LprStream::Off && self.lpr.status().state != LprState::Off).then(|| {
+        let reads = camera.lpr != LprStream::Off && self.lpr.status().state != LprState::Off;
+        let by_motion =
+            [false, true].iter().any(|sub| camera.records(*sub).is_some_and(|how| how.mode == RecordMode::Motion));
+        let mut frames = reads.then(|| {
             self.reading.lock().unwrap_or_else(PoisonError::into_inner).push(camera.id.clone());
             let frames = self.lpr.camera(&camera.id);
             self.lpr.set_zones(camera);
             frames
         });
+        if !reads && by_motion {
+            settings.lpr = if camera.sub_url.is_some() { LprStream::Sub } else { LprStream::Main };
+            frames = Some(watch_motion(&camera.id, self.looks(), tasks));
+        }
         let (status, receiver) = watch::channel(CameraStatus::disabled());
         let main = self.sinks(camera, StreamKind::Main);
         let sub = if camera.sub_url.is_some() { self.sinks(camera, StreamKind::Sub) } else { Vec::new() };

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::pipelines::BoxPipelines;
 use crate::alerts::{self, CameraHealth, Sender, WebhookContext};
 use crate::base::identity::Identity;
+use crate::base::ids::CameraId;
 use crate::base::metrics;
 use crate::base::secret::SecretBox;
 use crate::base::tasks::{OnExit, Tasks};
@@ -23,7 +25,7 @@ use crate::fleet::{self, FleetContext};
 use crate::live::Hub;
 use crate::lpr::{Engine, StageMs};
 use crate::record::Recorder;
-use crate::store::{DetectionQuery, Store};
+use crate::store::{DetectionQuery, Store, StoreEvent};
 use crate::sync;
 use crate::web::{self, WebContext};
 
@@ -75,9 +77,17 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
     let supervisor = control::start(file, config.clone(), Arc::new(pipelines), secrets.clone(), &control_tasks);
     let health = {
         let recorder = recorder.clone();
-        Arc::new(Health::new(store.clone(), supervisor.clone(), move || recorder.status().borrow().stored_bytes))
+        // What a mode leaves out has come this far too.
+        let handled = move || {
+            let status = recorder.status().borrow().clone();
+            status.stored_bytes + status.withheld_bytes
+        };
+        Arc::new(Health::new(store.clone(), supervisor.clone(), handled))
     };
-    start_alerts(&store, &supervisor, &root.child("alerts"));
+    // Before the supervisor has it in force: what the last run left belongs to these cameras.
+    recorder.set_cameras(&config.cameras);
+    start_recording(&store, &recorder, &supervisor, &record_tasks);
+    start_alerts(&store, &supervisor, &recorder, &root.child("alerts"));
     let sender =
         Sender { box_id: identity.box_id, name: config.site.name.clone(), prefeitura: config.site.prefeitura.clone() };
 
@@ -118,6 +128,7 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
         supervisor: supervisor.clone(),
         health: health.clone(),
         live,
+        recorder: recorder.clone(),
         lpr: lpr.clone(),
         sync,
         lockout: Arc::default(),
@@ -200,7 +211,34 @@ fn announce_setup(address: &str, code: &str) {
     eprintln!("\n  First start. Open http://{address} and enter this setup code:\n\n      {code}\n");
 }
 
-fn start_alerts(store: &Store, supervisor: &SupervisorHandle, tasks: &Tasks) {
+/// What the recorder must know of the cameras: how each is recorded, what they say about themselves, and passages.
+fn start_recording(store: &Store, recorder: &Recorder, supervisor: &SupervisorHandle, tasks: &Tasks) {
+    let (planned, mut config) = (recorder.clone(), supervisor.watch_config());
+    tasks.spawn_once(async move {
+        while config.changed().await.is_ok() {
+            planned.set_cameras(&config.borrow_and_update().cameras);
+        }
+    });
+    let (told, mut events, token) = (recorder.clone(), store.events(), tasks.token());
+    tasks.spawn_once(async move {
+        loop {
+            match token.run_until_cancelled(events.recv()).await {
+                Some(Ok(StoreEvent::Detection(row))) => told.passed(&row.camera, row.first_seen, row.last_seen),
+                Some(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Some(Err(RecvError::Closed)) | None => break,
+            }
+        }
+    });
+    let supervisor = supervisor.clone();
+    let reasons = move |camera: &CameraId| {
+        let statuses = supervisor.statuses();
+        let reason = statuses.get(camera).map(|status| status.reason.clone()).unwrap_or_default();
+        if reason.is_empty() { "the camera delivered nothing".to_owned() } else { reason }
+    };
+    recorder.start_ledger(Arc::new(reasons), tasks);
+}
+
+fn start_alerts(store: &Store, supervisor: &SupervisorHandle, recorder: &Recorder, tasks: &Tasks) {
     let supervisor = supervisor.clone();
     let cameras = move || {
         let config = supervisor.config();
@@ -214,7 +252,8 @@ fn start_alerts(store: &Store, supervisor: &SupervisorHandle, tasks: &Tasks) {
             })
             .collect()
     };
-    alerts::start(store.clone(), Arc::new(cameras), tasks);
+    let recorder = recorder.clone();
+    alerts::start(store.clone(), Arc::new(cameras), Arc::new(move || recorder.problem()), tasks);
 }
 
 /// Tells the centre about the cameras, at the start and whenever the list changes.
@@ -245,12 +284,14 @@ fn health_snapshot(lpr: &Engine, sync: &sync::SyncHandle, recorder: &Recorder, s
     let (lpr, sync, recorder) = (lpr.clone(), sync.clone(), recorder.clone());
     Arc::new(move || {
         let recorded = recorder.status().borrow().clone();
+        let storage = recorder.storage().borrow().clone();
         let lpr = lpr.status();
         let sync = sync.status().borrow().clone();
         json!({
             "uptime_s": started.elapsed().as_secs(),
             "record": { "state": recorded.state, "reason": recorded.reason, "bytes": recorded.stored_bytes,
-                        "dropped_fragments": recorded.dropped_fragments },
+                        "dropped_fragments": recorded.dropped_fragments, "full_in_s": storage.forecast.full_in_s,
+                        "disks": storage.disks, "stuck": storage.stuck },
             "lpr": { "state": lpr.state, "provider": lpr.provider, "reason": lpr.reason },
             "sync": { "connected": sync.connected, "acked_seq": sync.acked_seq, "pending": sync.pending() },
         })

@@ -13,11 +13,13 @@ pub struct AlertsConfig {
     pub cooldown: HumanDuration,
     /// An alternative reading counts from this probability on; 1 leaves only the likeliest reading.
     pub min_alternative: f64,
+    /// An hour in which less than this share of what should have been recorded is stored raises an alert; 0: never.
+    pub min_coverage: f64,
 }
 
 impl Default for AlertsConfig {
     fn default() -> Self {
-        Self { cooldown: HumanDuration::secs(600), min_alternative: 0.1 }
+        Self { cooldown: HumanDuration::secs(600), min_alternative: 0.1, min_coverage: 0.99 }
     }
 }
 
@@ -40,7 +42,8 @@ pub struct WebhookConfig {
 
 impl WebhookConfig {
     /// The kinds of alerts that this program raises.
-    pub const KINDS: [&str; 3] = ["watchlist-hit", "camera-lost", "camera-back"];
+    pub const KINDS: [&str; 6] =
+        ["watchlist-hit", "camera-lost", "camera-back", "coverage-low", "storage-failing", "storage-back"];
     /// Shorter secrets can be guessed.
     pub const SECRET_MIN: usize = 16;
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record_mode::StreamRecord;
+use super::units::ByteSize;
 use super::zone::ZoneConfig;
 use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
@@ -67,6 +69,11 @@ pub struct CameraConfig {
     pub clock: CameraClock,
     /// Plates narrower than this share of the picture's width do not count; 0 counts all.
     pub min_plate_width: f64,
+    /// Recordings of this camera, both streams, stay under this; 0: no limit of its own.
+    pub max_bytes: ByteSize,
+    /// When the streams that `record` names are recorded.
+    pub record_main: StreamRecord,
+    pub record_sub: StreamRecord,
     #[serde(rename = "zone", skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<ZoneConfig>,
 }
@@ -88,7 +95,21 @@ impl Default for CameraConfig {
             lpr: LprStream::Main,
             clock: CameraClock::Box,
             min_plate_width: 0.0,
+            max_bytes: ByteSize(0),
+            record_main: StreamRecord::default(),
+            record_sub: StreamRecord::default(),
             zones: Vec::new(),
+        }
+    }
+}
+
+impl CameraConfig {
+    /// How the main or the sub stream is recorded; `None` where it is not.
+    pub fn records(&self, sub: bool) -> Option<&StreamRecord> {
+        match (self.record, sub) {
+            (RecordStreams::Main | RecordStreams::Both, false) => Some(&self.record_main),
+            (RecordStreams::Sub | RecordStreams::Both, true) => Some(&self.record_sub),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod load;
 mod lpr;
 mod overrides;
 mod record;
+mod record_mode;
 mod site;
 mod sync;
 pub mod units;
@@ -27,6 +28,7 @@ pub use load::{ConfigError, DEFAULT_TOML, EXIT_CONFIG, Loaded, Problem, defaults
 pub use lpr::{LprConfig, Provider};
 pub use overrides::{OVERRIDES_FILE, Overrides};
 pub use record::{ClipConfig, LiveConfig, RecordConfig};
+pub use record_mode::{RecordMode, Schedule, StreamRecord};
 pub use site::{BoxConfig, LogConfig};
 pub use sync::{S3Config, SyncConfig};
 pub use validate::validate;

@@ -1,5 +1,7 @@
 //! `[record]`, `[clips]` and `[live]`: what is kept on disk, cut out as evidence, and shown now.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, HumanDuration};
@@ -16,6 +18,8 @@ pub struct RecordConfig {
     pub max_bytes: ByteSize,
     /// Recordings are deleted, oldest first, while the disk has less free space than this.
     pub min_free: ByteSize,
+    /// Folders on further disks that recordings go to instead of the data folder; it helps out when none is there.
+    pub paths: Vec<PathBuf>,
 }
 
 impl Default for RecordConfig {
@@ -25,6 +29,7 @@ impl Default for RecordConfig {
             max_age: HumanDuration::secs(30 * 86_400),
             max_bytes: ByteSize(0),
             min_free: ByteSize::gib(5),
+            paths: Vec::new(),
         }
     }
 }

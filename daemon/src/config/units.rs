@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -61,6 +62,15 @@ impl ByteSize {
     pub const fn gib(count: u64) -> Self {
         Self(count << 30)
     }
+
+    /// For people: three digits at most.
+    pub fn rounded(self) -> String {
+        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        match units.into_iter().find(|(_, shift)| self.0 >> shift > 0) {
+            Some((unit, shift)) => format!("{:.1} {unit}", self.0 as f64 / (1u64 << shift) as f64),
+            None => format!("{} B", self.0),
+        }
+    }
 }
 
 impl fmt::Display for ByteSize {
@@ -80,12 +90,19 @@ impl Serialize for ByteSize {
     }
 }
 
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         text.parse::<bytesize::ByteSize>()
             .map(|size| Self(size.0))
-            .map_err(|error| de::Error::custom(format!("`{text}` is not a size such as \"20 GiB\": {error}")))
+            .map_err(|error| format!("`{text}` is not a size such as \"20 GiB\": {error}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{CameraConfig, Config, LprStream, Problem, RecordStreams, WebhookConfig, ZONES_MAX};
+use super::{CameraConfig, Config, LprStream, Problem, RecordMode, RecordStreams, WebhookConfig, ZONES_MAX};
 
+const DISKS_MAX: usize = 16;
 /// Each is a task and a connection of its own.
 const WEBHOOKS_MAX: usize = 20;
 
@@ -26,6 +27,10 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     let sensible = Duration::from_secs(5)..=Duration::from_secs(3600);
     check(sensible.contains(&segment), "record.segment", "choose from 5s to 1h");
     check(*config.record.max_age >= Duration::from_secs(60), "record.max_age", "choose 1min or more");
+    let paths = &config.record.paths;
+    let distinct = paths.iter().collect::<HashSet<_>>().len() == paths.len();
+    let usable = paths.len() <= DISKS_MAX && distinct && paths.iter().all(|path| path.is_absolute());
+    check(usable, "record.paths", "write at most 16 absolute paths, each once");
     check(*config.clips.pre_roll <= Duration::from_secs(60), "clips.pre_roll", "choose 60s or less");
     check(*config.clips.post_roll <= Duration::from_secs(60), "clips.post_roll", "choose 60s or less");
     let part = Duration::from_millis(40)..=Duration::from_secs(10);
@@ -70,6 +75,8 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     check(*config.alerts.cooldown <= day, "alerts.cooldown", "choose 1day or less");
     let share = (0.0..=1.0).contains(&config.alerts.min_alternative);
     check(share, "alerts.min_alternative", "choose from 0 to 1");
+    let share = (0.0..=1.0).contains(&config.alerts.min_coverage);
+    check(share, "alerts.min_coverage", "choose from 0 to 1");
     check(config.webhooks.len() <= WEBHOOKS_MAX, "webhook", "write at most 20 of them");
 
     let mut seen = HashSet::new();
@@ -104,7 +111,7 @@ fn validate_webhook(webhook: &WebhookConfig, check: &mut impl FnMut(bool, &str, 
     let strong = webhook.secret.is_sealed() || webhook.secret.expose().len() >= WebhookConfig::SECRET_MIN;
     check(strong, "secret", "write at least 16 characters: the receiver verifies each message with it");
     let known = webhook.kinds.iter().all(|kind| WebhookConfig::KINDS.contains(&kind.as_str()));
-    check(known, "kinds", "choose from watchlist-hit, camera-lost and camera-back");
+    check(known, "kinds", "choose from the kinds of docs/alerts.md, such as watchlist-hit and camera-lost");
     let sensible = Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
     check(sensible.contains(&*webhook.give_up), "give_up", "choose from 1min to 7days");
 }
@@ -121,6 +128,15 @@ fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &st
     let records_sub = matches!(camera.record, RecordStreams::Sub | RecordStreams::Both);
     check(has_sub || !records_sub, "record", "`sub` and `both` need sub_url; give it or choose `main` or `off`");
     check((0.0..=1.0).contains(&camera.min_plate_width), "min_plate_width", "choose from 0 to 1");
+    for (key, sub) in [("record_main", false), ("record_sub", true)] {
+        let how = if sub { &camera.record_sub } else { &camera.record_main };
+        for (inner, message) in how.problems() {
+            check(false, &format!("{key}.{inner}"), message);
+        }
+        let reads = camera.lpr != LprStream::Off || camera.records(sub).is_none();
+        let readable = how.mode != RecordMode::Detection || reads;
+        check(readable, &format!("{key}.mode"), "`detection` needs plate reading: choose `lpr` or another mode");
+    }
     check(camera.zones.len() <= ZONES_MAX, "zone", "draw at most 16 zones");
     for (index, zone) in camera.zones.iter().enumerate() {
         for (key, message) in zone.problems() {

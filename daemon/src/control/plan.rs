@@ -55,7 +55,13 @@ fn runs(camera: &CameraConfig) -> bool {
 
 /// Whether the two differ in nothing but what a running pipeline can be told.
 fn same_pipeline(old: &CameraConfig, new: &CameraConfig) -> bool {
-    let told = CameraConfig { zones: new.zones.clone(), min_plate_width: new.min_plate_width, ..old.clone() };
+    let told = CameraConfig {
+        zones: new.zones.clone(),
+        min_plate_width: new.min_plate_width,
+        // For retention, which reads the configuration itself.
+        max_bytes: new.max_bytes,
+        ..old.clone()
+    };
     told == *new
 }
 

@@ -1,7 +1,7 @@
 //! The plate reader of a box: loads the models, watches cameras, stores passages.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::models::{Models, ModelsStatus};
+use super::motion::Looks;
 use super::row::{Job, store_passage};
 use super::stats::{StageMs, Stats};
 use super::watch::{Shared, Watch, ZonesInForce};
@@ -91,6 +92,7 @@ impl Engine {
             stats: Stats::default(),
             rows,
             told: Mutex::default(),
+            looks: OnceLock::new(),
         });
         let state = if config.enabled { LprState::Starting } else { LprState::Off };
         let reason = if config.enabled { "the models are being loaded" } else { "lpr.enabled is false" };
@@ -129,6 +131,11 @@ impl Engine {
         });
         cameras.insert(id.clone(), Watched { slot: Arc::clone(&slot), zones, tasks });
         slot
+    }
+
+    /// Tells of motion in the pictures of all cameras under watch, from now on; the first caller is told.
+    pub fn on_look(&self, looks: Looks) {
+        let _ = self.inner.shared.looks.set(looks);
     }
 
     /// Where plates of this camera count from its next frame on; without effect where it is not watched.

@@ -1,7 +1,7 @@
 //! One camera under watch: newest frame -> gate -> detector and reader in turn with the other cameras -> passages.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -11,6 +11,7 @@ use super::error::LprError;
 use super::gate::{self, Gate, Verdict};
 use super::looks::Looks;
 use super::models::Pool;
+use super::motion;
 use super::passage::{Outcome, Passages, Settings, Told};
 use super::row::Job;
 use super::stats::{Stage, Stats};
@@ -41,6 +42,8 @@ pub struct Shared {
     pub rows: mpsc::Sender<Job>,
     /// The vehicles told last by cameras whose watch ended: it may begin anew.
     pub told: Mutex<BTreeMap<CameraId, Told>>,
+    /// Somebody else who wants to know of motion.
+    pub looks: OnceLock<motion::Looks>,
 }
 
 /// The zones in force of one camera, changed while it is watched.
@@ -251,6 +254,9 @@ impl Watch {
         });
         let quiet = self.shared.config.keyframes_only_when_quiet && self.gate.is_quiet(time_us);
         self.slot.set_wanted(if quiet { Wanted::KeyFrames } else { Wanted::All });
+        if let Some(looks) = self.shared.looks.get() {
+            looks(&self.camera, frame.time, verdict == Verdict::Look);
+        }
         verdict
     }
 

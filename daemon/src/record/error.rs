@@ -25,6 +25,22 @@ impl RecordError {
         Self::File { doing, path: path.to_owned(), source }
     }
 
+    /// For metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "full",
+                io::ErrorKind::ReadOnlyFilesystem => "read_only",
+                io::ErrorKind::NotFound => "missing",
+                io::ErrorKind::PermissionDenied => "permission",
+                _ => "io",
+            },
+            Self::Store(error) if error.kind() == Kind::Full => "full",
+            Self::Store(_) => "database",
+            Self::Damaged { .. } | Self::NoInit { .. } | Self::Stopped => "other",
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Self::File { source, .. } => match source.kind() {

@@ -2,15 +2,22 @@
 //! durable, then get their rows; old segments go; any recorded span plays again; passages get their clips.
 
 mod clips;
+mod disks;
 mod error;
 mod group;
 mod keys;
+mod ledger;
+mod plan;
 mod playback;
 mod recover;
 mod retain;
 mod retention;
 mod rotate;
 mod segment;
+mod select;
+mod storage;
+mod tap;
+mod trigger;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -21,21 +28,32 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
+pub use disks::{DiskState, DiskStatus};
 pub use error::RecordError;
+pub use ledger::Reasons;
 pub use playback::{Playback, PlaybackEntry};
 pub use recover::{Recovered, recover};
+pub use retain::Forecast;
+pub use storage::StorageStatus;
 
 use crate::base::error::Kind;
 use crate::base::ids::CameraId;
 use crate::base::tasks::{OnExit, Tasks};
 use crate::base::time::UtcMicros;
-use crate::config::{ClipConfig, RecordConfig};
+use crate::config::{CameraConfig, ClipConfig, RecordConfig, StreamRecord};
 use crate::media::{Fragment, FragmentSink, StreamKind};
-use crate::store::{Store, Stream};
+use crate::store::{Interval, Store, Stream};
+use disks::Disks;
 use group::Group;
+use plan::{Plans, StreamPlan};
+use tap::Tap;
+use trigger::Trigger;
 use writer::Writer;
 
+/// Key of the store's own id in its state: names the folder of this box on each disk.
+const STORE_ID: &str = "record.store_id";
 /// Fragments that may wait for the disk.
 const QUEUE: usize = 4096;
 /// Bytes that may wait: eight seconds of 128 cameras at 1 Mb/s, or of 32 at 4 Mb/s.
@@ -48,6 +66,8 @@ pub enum RecorderState {
     Recording,
     /// Writing goes on by itself as soon as there is room.
     DiskFull,
+    /// The disk does not keep up: what does not fit into memory is lost.
+    Slow,
     Failing,
 }
 
@@ -58,7 +78,8 @@ pub struct RecorderStatus {
     /// What is wrong and what to do; empty while all is well.
     pub reason: String,
     pub since: UtcMicros,
-    /// Since the start of the daemon.
+    /// Since the start of the daemon. Withheld is what a mode left out.
+    pub withheld_bytes: u64,
     pub stored_fragments: u64,
     pub stored_frames: u64,
     pub stored_bytes: u64,
@@ -69,6 +90,19 @@ pub struct RecorderStatus {
 struct Key {
     camera: CameraId,
     stream: StreamKind,
+}
+
+impl Key {
+    fn stored(camera: CameraId, stream: Stream) -> Self {
+        Self { camera, stream: if stream == Stream::Main { StreamKind::Main } else { StreamKind::Sub } }
+    }
+}
+
+/// A fragment on its way to the writer.
+struct Queued {
+    fragment: Arc<Fragment>,
+    /// Nothing was wanted between the fragment before and this one but these spans.
+    pause: Option<Vec<Interval>>,
 }
 
 /// The same stream as the store names it.
@@ -83,13 +117,21 @@ fn store_stream(kind: StreamKind) -> Stream {
 #[derive(Clone)]
 pub struct Recorder {
     shared: Arc<Shared>,
-    queue: SyncSender<Arc<Fragment>>,
+    queue: SyncSender<Queued>,
 }
 
 struct Shared {
     store: Store,
     config: RwLock<(RecordConfig, ClipConfig)>,
+    plans: RwLock<Arc<Plans>>,
+    triggers: Mutex<BTreeMap<CameraId, Arc<Trigger>>>,
+    /// Recorded because something happened, and not in the ledger yet.
+    wanted: Mutex<BTreeMap<Key, Vec<Interval>>>,
+    /// Since when fragments of a stream are lost on their way to the writer.
+    lost: Mutex<BTreeMap<Key, UtcMicros>>,
     status: watch::Sender<RecorderStatus>,
+    disks: Disks,
+    storage: watch::Sender<StorageStatus>,
     queued_bytes: AtomicU64,
     last_ends: Mutex<BTreeMap<Key, UtcMicros>>,
     evict_now: Notify,
@@ -105,21 +147,34 @@ impl Recorder {
     ) -> Result<Self, RecordError> {
         let mut last_ends = BTreeMap::new();
         for total in store.recording_totals().await? {
-            let stream = if total.stream == Stream::Main { StreamKind::Main } else { StreamKind::Sub };
-            last_ends.extend(total.newest.map(|end| (Key { camera: total.camera, stream }, end)));
+            last_ends.extend(total.newest.map(|end| (Key::stored(total.camera, total.stream), end)));
         }
         let status = RecorderStatus {
             state: RecorderState::Recording,
             reason: String::new(),
             since: UtcMicros::now(),
+            withheld_bytes: 0,
             stored_fragments: 0,
             stored_frames: 0,
             stored_bytes: 0,
             dropped_fragments: 0,
         };
+        let id = store.state_or_insert(STORE_ID, Uuid::now_v7().to_string()).await?;
+        let disks = Disks::new(store.dir(), Uuid::try_parse(&id).unwrap_or_default());
+        let paths = record.paths.clone();
+        let disks = tokio::task::spawn_blocking(move || {
+            disks.refresh(&paths);
+            disks
+        });
         let shared = Arc::new(Shared {
             store: store.clone(),
+            disks: disks.await.map_err(|_| RecordError::Stopped)?,
+            storage: watch::Sender::default(),
             config: RwLock::new((record.clone(), clips.clone())),
+            plans: RwLock::default(),
+            triggers: Mutex::default(),
+            wanted: Mutex::default(),
+            lost: Mutex::default(),
             status: watch::Sender::new(status),
             queued_bytes: AtomicU64::new(0),
             last_ends: Mutex::new(last_ends),
@@ -130,7 +185,7 @@ impl Recorder {
         Ok(Self { shared, queue })
     }
 
-    fn spawn(shared: &Arc<Shared>, receiver: Receiver<Arc<Fragment>>, tasks: &Tasks) {
+    fn spawn(shared: &Arc<Shared>, receiver: Receiver<Queued>, tasks: &Tasks) {
         let mut writer = Writer::new(shared.clone(), Handle::current());
         let watched = tasks.clone();
         tasks.spawn_thread("writer", OnExit::Restart, move |token| {
@@ -155,9 +210,57 @@ impl Recorder {
         });
     }
 
-    /// Where a camera's stream puts its fragments.
+    /// Where a camera's stream puts its fragments when all of them are recorded.
     pub fn sink(&self) -> Arc<dyn FragmentSink> {
         Arc::new(self.clone())
+    }
+
+    /// Where a camera's stream puts its fragments when it is recorded as `how` says.
+    pub fn sink_of(&self, camera: &CameraId, stream: StreamKind, how: &StreamRecord) -> Arc<dyn FragmentSink> {
+        let plan = StreamPlan::new(how.clone());
+        if plan.is_always() {
+            return self.sink();
+        }
+        let key = Key { camera: camera.clone(), stream };
+        Arc::new(Tap::new(self.clone(), key, plan, self.trigger(camera)))
+    }
+
+    /// What happens in a camera's picture, for the modes that wait for it.
+    fn trigger(&self, camera: &CameraId) -> Arc<Trigger> {
+        let mut triggers = self.shared.triggers.lock().unwrap_or_else(PoisonError::into_inner);
+        triggers.entry(camera.clone()).or_default().clone()
+    }
+
+    /// A picture of the camera was looked at, for those of its streams that are recorded by motion.
+    pub fn looked(&self, camera: &CameraId, time: UtcMicros, moved: bool) {
+        let trigger = self.shared.triggers.lock().unwrap_or_else(PoisonError::into_inner).get(camera).cloned();
+        if let Some(trigger) = trigger {
+            trigger.looked(time, moved);
+        }
+    }
+
+    /// A plate was read, for those of its streams that are recorded by detection.
+    pub fn passed(&self, camera: &CameraId, from: UtcMicros, to: UtcMicros) {
+        let trigger = self.shared.triggers.lock().unwrap_or_else(PoisonError::into_inner).get(camera).cloned();
+        if let Some(trigger) = trigger {
+            trigger.passage(from, to);
+        }
+    }
+
+    /// What the ledger expects and what a camera may keep, from now on.
+    pub fn set_cameras(&self, cameras: &[CameraConfig]) {
+        *self.shared.plans.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Plans::of_cameras(cameras));
+        let mut triggers = self.shared.triggers.lock().unwrap_or_else(PoisonError::into_inner);
+        triggers.retain(|id, _| cameras.iter().any(|camera| &camera.id == id));
+    }
+
+    /// Keeps the coverage ledger; `reasons` tells what a camera that delivers nothing says about itself.
+    pub fn start_ledger(&self, reasons: Reasons, tasks: &Tasks) {
+        let shared = self.shared.clone();
+        tasks.spawn("ledger", OnExit::Restart, move |token| {
+            let (shared, reasons) = (shared.clone(), reasons.clone());
+            async move { Ok(ledger::run(shared, reasons, token).await?) }
+        });
     }
 
     /// New limits, from the next group of pictures on.
@@ -174,16 +277,37 @@ impl Recorder {
     pub fn status(&self) -> watch::Receiver<RecorderStatus> {
         self.shared.status.subscribe()
     }
+
+    /// How the disks stand, as the last pass of retention found them.
+    pub fn storage(&self) -> watch::Receiver<StorageStatus> {
+        self.shared.storage.subscribe()
+    }
+
+    /// What somebody must look after: recordings that are lost, disks that are missing; `None` while all is well.
+    pub fn problem(&self) -> Option<String> {
+        let status = self.shared.status.borrow();
+        if status.state != RecorderState::Recording {
+            return Some(status.reason.clone());
+        }
+        self.shared.storage.borrow().problem()
+    }
+}
+
+impl Recorder {
+    fn queue(&self, queued: Queued) {
+        let bytes = queued.fragment.data.len() as u64;
+        let waiting = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fragment = queued.fragment.clone();
+        if waiting + bytes > QUEUE_BYTES || self.queue.try_send(queued).is_err() {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.overflowed(&fragment);
+        }
+    }
 }
 
 impl FragmentSink for Recorder {
     fn push(&self, fragment: &Arc<Fragment>) {
-        let bytes = fragment.data.len() as u64;
-        let queued = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if queued + bytes > QUEUE_BYTES || self.queue.try_send(fragment.clone()).is_err() {
-            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.shared.count_dropped(fragment.camera.as_str(), 1, "queue_full");
-        }
+        self.queue(Queued { fragment: fragment.clone(), pause: None });
     }
 }
 
@@ -194,6 +318,53 @@ impl Shared {
 
     fn clip_config(&self) -> ClipConfig {
         self.config.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    fn plans(&self) -> Arc<Plans> {
+        self.plans.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something happened then: it should be recorded.
+    fn want(&self, key: &Key, span: Interval) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let spans = wanted.entry(key.clone()).or_default();
+        match spans.last_mut() {
+            Some(last) if span.0 <= last.1 => last.1 = last.1.max(span.1),
+            _ => spans.push(span),
+        }
+    }
+
+    fn take_wanted(&self) -> BTreeMap<Key, Vec<Interval>> {
+        std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Left out because nothing happened.
+    fn withheld(&self, key: &Key, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let labels = [("camera", key.camera.to_string()), ("stream", key.stream.to_string())];
+        metrics::counter!("gtv_record_withheld_bytes_total", &labels).increment(bytes);
+        self.status.send_modify(|status| status.withheld_bytes += bytes);
+    }
+
+    /// A fragment did not fit into the queue: the disk is slower than the cameras.
+    fn overflowed(&self, fragment: &Fragment) {
+        let key = Key { camera: fragment.camera.clone(), stream: fragment.stream };
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(fragment.start);
+        self.count_dropped(fragment.camera.as_str(), 1, "queue_full");
+        if self.status.borrow().state == RecorderState::Recording {
+            let reason = "the disk is slower than the cameras: see `gtv_record_sync_seconds` and `dmesg`, lower bit \
+                          rates, or add a disk to `record.paths`; recording goes on by itself";
+            tracing::error!(reason, "recordings are being lost");
+            self.report(RecorderState::Slow, reason);
+        }
+    }
+
+    /// Since when fragments of the stream before `time` did not reach the writer; tells it once.
+    fn take_overflow(&self, key: &Key, time: UtcMicros) -> Option<UtcMicros> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.get(key).is_some_and(|since| *since < time) { lost.remove(key) } else { None }
     }
 
     fn last_end(&self, key: &Key) -> Option<UtcMicros> {
@@ -211,7 +382,13 @@ impl Shared {
         metrics::counter!("gtv_record_frames_total", &labels).increment(u64::from(frames));
         metrics::counter!("gtv_record_bytes_total", &labels).increment(bytes);
         metrics::counter!("gtv_fragments_total", &labels).increment(1);
-        let recovered = self.status.borrow().state != RecorderState::Recording;
+        // A slow disk is over when what waited is written.
+        let waiting = self.queued_bytes.load(Ordering::Relaxed);
+        let recovered = match self.status.borrow().state {
+            RecorderState::Recording => false,
+            RecorderState::Slow => waiting < QUEUE_BYTES / 4,
+            RecorderState::DiskFull | RecorderState::Failing => true,
+        };
         self.status.send_modify(|status| {
             status.stored_fragments += 1;
             status.stored_frames += u64::from(frames);
@@ -234,6 +411,7 @@ impl Shared {
     }
 
     fn report_loss(&self, error: &RecordError) {
+        metrics::counter!("gtv_record_errors_total", "kind" => error.label()).increment(1);
         let state = if error.kind() == Kind::Full {
             self.evict_now.notify_one();
             RecorderState::DiskFull

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::disks;
 use super::error::RecordError;
 use crate::store::{SegmentRow, Store};
 
@@ -17,12 +18,27 @@ pub struct Recovered {
     pub truncated_bytes: u64,
     /// Rows whose bytes are missing: the disk lost what it had confirmed.
     pub faults: usize,
+    /// Segments of disks that are not there.
+    pub waiting: usize,
 }
 
 /// Closes every segment that the last run left open.
 pub async fn recover(store: &Store) -> Result<Recovered, RecordError> {
+    recover_but(store, &[]).await
+}
+
+/// Closes every open segment but those in `writing`. A disk that is not there is waited for: its rows stay.
+pub async fn recover_but(store: &Store, writing: &[i64]) -> Result<Recovered, RecordError> {
     let mut total = Recovered::default();
     for segment in store.unclosed_segments().await? {
+        if writing.contains(&segment.id) {
+            continue;
+        }
+        if !disks::is_there(store.dir(), &segment.path) {
+            tracing::debug!(segment = segment.path, "its disk is missing; it is closed when the disk is back");
+            total.waiting += 1;
+            continue;
+        }
         let path = store.dir().join(&segment.path);
         let wanted = segment.bytes;
         let found =

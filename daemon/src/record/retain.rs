@@ -48,6 +48,41 @@ pub fn to_free(candidates: &[Candidate], bytes: u64) -> &[Candidate] {
     &candidates[..count.count()]
 }
 
+/// How long it goes on like this.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Forecast {
+    pub bytes_per_day: u64,
+    /// Seconds until the space makes recordings go before they are too old; absent where their age comes first.
+    pub full_in_s: Option<u64>,
+    /// Seconds that the recordings will reach back in the end.
+    pub keeps_s: Option<u64>,
+}
+
+/// From what was recorded in the `hours` (start and bytes of each) up to `now`, the last day of them.
+pub fn forecast(limits: &Limits, usage: &Usage, hours: &[(UtcMicros, u64)], now: UtcMicros) -> Forecast {
+    const HOUR_US: i64 = 3_600_000_000;
+    const DAY_S: f64 = 86_400.0;
+    let recent = hours.iter().filter(|(hour, _)| now.since(*hour) < 25 * HOUR_US && *hour <= now);
+    let bytes: u64 = recent.clone().map(|(_, bytes)| bytes).sum();
+    let since = recent.map(|(hour, _)| *hour).min().unwrap_or(now);
+    // The first minutes of a box say little.
+    let seconds = now.since(since) as f64 / 1e6;
+    if bytes == 0 || seconds < 600.0 {
+        return Forecast::default();
+    }
+    let per_second = bytes as f64 / seconds;
+    let free = usage.free_bytes.saturating_sub(limits.min_free_bytes);
+    let under_limit = limits.max_bytes.saturating_sub(usage.recorded_bytes);
+    let room = if limits.max_bytes == 0 { free } else { free.min(under_limit) };
+    let by_space = (usage.recorded_bytes.saturating_add(room)) as f64 / per_second;
+    let by_age = limits.max_age_us as f64 / 1e6;
+    Forecast {
+        bytes_per_day: (per_second * DAY_S) as u64,
+        full_in_s: (by_space < by_age).then_some((room as f64 / per_second) as u64),
+        keeps_s: Some(by_space.min(by_age) as u64),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -64,6 +99,26 @@ mod tests {
         let unlimited = Limits { max_bytes: 0, ..LIMITS };
         assert_eq!(excess(&unlimited, &Usage { recorded_bytes: u64::MAX, free_bytes: 60 }), 0);
         assert_eq!(age_limit(&LIMITS, UtcMicros(150)), UtcMicros(50));
+    }
+
+    #[test]
+    fn the_forecast_follows_the_last_day() {
+        const HOUR: i64 = 3_600_000_000;
+        let hours: Vec<(UtcMicros, u64)> =
+            (0..48).map(|hour| (UtcMicros(hour * HOUR), if hour < 24 { 9 } else { 3600 })).collect();
+        let now = UtcMicros(48 * HOUR);
+        let limits = Limits { max_age_us: 10 * 24 * HOUR, max_bytes: 0, min_free_bytes: 1000 };
+        let usage = Usage { recorded_bytes: 24 * 3600, free_bytes: 1000 + 24 * 3600 };
+        let seen = forecast(&limits, &usage, &hours, now);
+        assert!((86_000..=86_400).contains(&seen.bytes_per_day), "{seen:?}");
+        assert!(seen.full_in_s.is_some_and(|s| (86_000..91_000).contains(&s)), "{seen:?}");
+        assert!(seen.keeps_s.is_some_and(|s| (172_000..182_000).contains(&s)), "{seen:?}");
+        let short = Limits { max_age_us: 24 * HOUR, ..limits };
+        let seen = forecast(&short, &usage, &hours, now);
+        assert_eq!((seen.full_in_s, seen.keeps_s), (None, Some(86_400)), "the age comes first");
+        let capped = Limits { max_bytes: usage.recorded_bytes, ..limits };
+        assert_eq!(forecast(&capped, &usage, &hours, now).full_in_s, Some(0));
+        assert_eq!(forecast(&limits, &usage, &[], now), Forecast::default());
     }
 
     proptest! {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::error::RecordError;
-use super::rotate;
 use crate::base::time::UtcMicros;
 use crate::media::{Fragment, InitSegment};
 
@@ -35,9 +34,9 @@ pub struct SegmentFile {
 const PIECE: usize = 128 << 10;
 
 impl SegmentFile {
-    /// Makes the file and writes its head; durable with the first [`SegmentFile::sync`].
-    pub fn create(data_dir: &Path, first: &Fragment, start: UtcMicros) -> Result<Self, RecordError> {
-        let name = rotate::path(first.camera.as_str(), first.stream.as_str(), start);
+    /// Makes the file and writes its head; durable with the first [`SegmentFile::sync`]. `name` is relative to the data
+    /// folder.
+    pub fn create(data_dir: &Path, name: String, first: &Fragment, start: UtcMicros) -> Result<Self, RecordError> {
         let path = data_dir.join(&name);
         let failed = |source| RecordError::file("make the recording", &path, source);
         if let Some(folder) = path.parent()

@@ -9,22 +9,24 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::disks::{self, LINKS};
 use super::error::RecordError;
 use super::group::{Collector, Group};
 use super::recover;
 use super::rotate::{self, Decision};
 use super::segment::SegmentFile;
-use super::{Key, RecorderState, Shared, store_stream};
+use super::{Key, Queued, Shared, store_stream};
 use crate::base::error::Kind;
 use crate::base::tasks::CancellationToken;
 use crate::base::time::UtcMicros;
-use crate::media::Fragment;
-use crate::store::{InitRow, NewFragment, NewSegment};
+use crate::store::{InitRow, Interval, NewFragment, NewSegment};
 
 /// Fragments taken from the queue at once; more wait for the next sync.
 const BATCH: usize = 256;
 /// A stream that brings nothing for this long has its file closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// Files left open by a failure are looked at this often.
+const RECOVER_EVERY: Duration = Duration::from_secs(10);
 /// From this many files on, one sync of the file system is cheaper than one of each.
 const SYNC_ALL_FROM: usize = 8;
 
@@ -33,6 +35,8 @@ pub struct Writer {
     runtime: Handle,
     streams: BTreeMap<Key, Stream>,
     known_inits: BTreeSet<[u8; 32]>,
+    /// Files were left open by a failure, and when they were looked at last.
+    abandoned: Option<Instant>,
 }
 
 struct Stream {
@@ -42,8 +46,10 @@ struct Stream {
     last_end: Option<UtcMicros>,
     /// Something was stored since the daemon started.
     running: bool,
-    /// Why the fragments before the next group are missing.
-    lost: Option<String>,
+    /// Since when fragments before the next group are missing, and why.
+    lost: Option<(UtcMicros, String)>,
+    /// Of what lies before the fragment that begins at this time, only these spans were wanted.
+    pause: Option<(UtcMicros, Vec<Interval>)>,
     used: Instant,
 }
 
@@ -54,31 +60,28 @@ struct Written {
     start: UtcMicros,
     offset: u64,
     bytes: u64,
-    gap: Option<(UtcMicros, String)>,
+    gaps: Vec<(Interval, String)>,
     /// The file that ended with the group before.
     closing: Option<SegmentFile>,
 }
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, runtime: Handle) -> Self {
-        Self { shared, runtime, streams: BTreeMap::new(), known_inits: BTreeSet::new() }
+        Self { shared, runtime, streams: BTreeMap::new(), known_inits: BTreeSet::new(), abandoned: None }
     }
 
     /// Until cancelled; what is queued then is still stored.
-    pub fn run(&mut self, queue: &Receiver<Arc<Fragment>>, token: &CancellationToken, progress: impl Fn()) {
+    pub fn run(&mut self, queue: &Receiver<Queued>, token: &CancellationToken, progress: impl Fn()) {
         self.streams.clear();
-        if let Err(error) = self.runtime.block_on(recover::recover(&self.shared.store)) {
-            self.shared.report(RecorderState::Failing, &error.to_string());
-            tracing::error!(%error, "recordings of the last run could not be closed");
-        }
+        self.recover();
         loop {
             let stopping = token.is_cancelled();
             let mut waiting = VecDeque::new();
             match queue.recv_timeout(if stopping { Duration::ZERO } else { Duration::from_millis(500) }) {
-                Ok(fragment) => {
-                    self.stage(fragment, &mut waiting);
-                    for fragment in queue.try_iter().take(BATCH) {
-                        self.stage(fragment, &mut waiting);
+                Ok(first) => {
+                    self.stage(first, &mut waiting);
+                    for queued in queue.try_iter().take(BATCH) {
+                        self.stage(queued, &mut waiting);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) if !stopping => {}
@@ -86,6 +89,9 @@ impl Writer {
             }
             self.close_idle(&mut waiting);
             self.store(waiting);
+            if self.abandoned.is_some_and(|at| at.elapsed() > RECOVER_EVERY) {
+                self.recover();
+            }
             progress();
         }
         let mut rest = VecDeque::new();
@@ -97,7 +103,21 @@ impl Writer {
         self.close(files);
     }
 
-    fn stage(&mut self, fragment: Arc<Fragment>, waiting: &mut VecDeque<(Key, Group)>) {
+    /// Closes what the last run or a failure left open, as soon as the disk lets it.
+    fn recover(&mut self) {
+        let writing: Vec<i64> =
+            self.streams.values().filter_map(|stream| stream.file.as_ref().and_then(|file| file.id)).collect();
+        self.abandoned = match self.runtime.block_on(recover::recover_but(&self.shared.store, &writing)) {
+            Ok(found) if found.waiting > 0 => Some(Instant::now()),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(%error, "recordings that were left open could not be closed; they are tried again");
+                Some(Instant::now())
+            }
+        };
+    }
+
+    fn stage(&mut self, Queued { fragment, pause }: Queued, waiting: &mut VecDeque<(Key, Group)>) {
         self.shared.queue_room(&fragment);
         let key = Key { camera: fragment.camera.clone(), stream: fragment.stream };
         let last_end = self.shared.last_end(&key);
@@ -107,9 +127,16 @@ impl Writer {
             last_end,
             running: false,
             lost: None,
+            pause: None,
             used: Instant::now(),
         });
         stream.used = Instant::now();
+        if let Some(spans) = pause {
+            stream.pause = Some((fragment.start, spans));
+        }
+        if let Some(since) = self.shared.take_overflow(&key, fragment.start) {
+            stream.lost.get_or_insert((since, "fragments were lost before they could be stored".to_owned()));
+        }
         let at_once = stream.file.is_none();
         let groups = stream.collector.push(fragment, at_once);
         waiting.extend(groups.into_iter().flatten().map(|group| (key.clone(), group)));
@@ -154,9 +181,12 @@ impl Writer {
             }
             Decision::Rotate => {
                 closing = stream.file.take();
-                match SegmentFile::create(self.shared.store.dir(), first, start) {
+                let path = rotate::path(key.camera.as_str(), key.stream.as_str(), start);
+                let name = format!("{}{path}", self.shared.disks.choose());
+                match SegmentFile::create(self.shared.store.dir(), name.clone(), first, start) {
                     Ok(file) => stream.file = Some(file),
                     Err(error) => {
+                        self.shared.disks.failed(&name, &error);
                         self.close(closing);
                         self.lose(&key, &group, &error);
                         return None;
@@ -168,8 +198,8 @@ impl Writer {
         let offset = file.committed();
         match file.append(&group.fragments) {
             Ok(bytes) => {
-                let gap = gap_before(stream, &group, start);
-                Some(Written { key, group, start, offset, bytes, gap, closing })
+                let gaps = gaps_before(stream, &group, start);
+                Some(Written { key, group, start, offset, bytes, gaps, closing })
             }
             Err(error) => {
                 self.close(closing);
@@ -225,24 +255,34 @@ impl Writer {
     }
 
     fn sync(&self, written: Vec<Written>) -> (Vec<Written>, Vec<(Written, RecordError)>) {
-        let dir = self.shared.store.dir();
-        if written.len() >= SYNC_ALL_FROM {
-            // Covers the names of new files too. Linux reports write errors here since 5.8.
-            let all = File::open(dir).and_then(|folder| rustix::fs::syncfs(&folder).map_err(Into::into));
-            if all.is_ok() {
-                return (written, Vec::new());
-            }
-        }
-        let mut synced = Vec::new();
-        let mut failed = Vec::new();
+        let mut by_disk: BTreeMap<String, Vec<Written>> = BTreeMap::new();
         for item in written {
             let file = self.streams.get(&item.key).and_then(|stream| stream.file.as_ref());
-            match file.map_or(Err(RecordError::Stopped), SegmentFile::sync) {
-                Ok(()) => synced.push(item),
-                Err(error) => failed.push((item, error)),
+            let disk = file.map_or("", |file| disks::disk_of(&file.name)).to_owned();
+            by_disk.entry(disk).or_default().push(item);
+        }
+        let (mut synced, mut failed) = (Vec::new(), Vec::new());
+        for (disk, items) in by_disk {
+            if items.len() >= SYNC_ALL_FROM && self.sync_disk(&disk) {
+                synced.extend(items);
+                continue;
+            }
+            for item in items {
+                let file = self.streams.get(&item.key).and_then(|stream| stream.file.as_ref());
+                match file.map_or(Err(RecordError::Stopped), SegmentFile::sync) {
+                    Ok(()) => synced.push(item),
+                    Err(error) => failed.push((item, error)),
+                }
             }
         }
         (synced, failed)
+    }
+
+    /// Covers the names of new files too. Linux reports write errors here since 5.8.
+    fn sync_disk(&self, disk: &str) -> bool {
+        let dir = self.shared.store.dir();
+        let root = if disk.is_empty() { dir.to_owned() } else { dir.join(LINKS).join(disk) };
+        File::open(root).and_then(|folder| rustix::fs::syncfs(&folder).map_err(Into::into)).is_ok()
     }
 
     /// A new file gets its segment row first.
@@ -291,19 +331,22 @@ impl Writer {
     }
 
     fn done(&mut self, item: Written) {
-        let Written { key, group, start, bytes, gap, closing, .. } = item;
+        let Written { key, group, bytes, gaps, closing, start, .. } = item;
         let end = group.end.max(start.add_micros(1));
         if let Some(stream) = self.streams.get_mut(&key) {
             stream.last_end = Some(end);
             stream.running = true;
             stream.lost = None;
+            if stream.pause.as_ref().is_some_and(|(resumed, _)| *resumed <= group.start) {
+                stream.pause = None;
+            }
             if let Some(file) = &mut stream.file {
                 file.commit(&group.fragments, end);
             }
         }
         self.shared.stored(&key, end, group.frames(), bytes);
-        if let Some((from, reason)) = gap {
-            let noted = self.shared.store.put_gap(&key.camera, store_stream(key.stream), from, start, &reason);
+        for ((from, to), reason) in gaps {
+            let noted = self.shared.store.put_gap(&key.camera, store_stream(key.stream), from, to, &reason);
             if let Err(error) = self.runtime.block_on(noted) {
                 tracing::error!(camera = %key.camera, %error, "a gap could not be noted");
             }
@@ -321,16 +364,22 @@ impl Writer {
         self.shared.count_drop(group, if error.kind() == Kind::Full { "disk_full" } else { "write_failed" });
         self.shared.report_loss(error);
         let Some(stream) = self.streams.get_mut(key) else { return };
-        stream.lost = Some(match error.kind() {
+        let reason = match error.kind() {
             Kind::Full => "the disk was full".to_owned(),
             _ => "the recording could not be written".to_owned(),
-        });
+        };
+        let since = stream.lost.as_ref().map_or(group.start, |(since, _)| *since);
+        stream.lost = Some((since, reason));
         let Some(mut file) = stream.file.take() else { return };
+        self.shared.disks.failed(&file.name, error);
         match file.take_back() {
             Ok(()) if file.id.is_some() => stream.file = Some(file),
             Ok(()) => {}
-            // Recovery at the next start closes it; until then another file goes on.
-            Err(error) => tracing::error!(%error, "a damaged recording is left to recovery"),
+            // Another file goes on; recovery closes this one when the disk works again.
+            Err(error) => {
+                self.abandoned = Some(Instant::now());
+                tracing::error!(%error, "a damaged recording is left to recovery");
+            }
         }
     }
 
@@ -348,28 +397,39 @@ impl Writer {
         self.close(idle);
     }
 
-    fn close(&self, files: impl IntoIterator<Item = SegmentFile>) {
+    fn close(&mut self, files: impl IntoIterator<Item = SegmentFile>) {
         for file in files {
             let Some(id) = file.id else { continue };
             if let Err(error) = self.runtime.block_on(self.shared.store.close_segment(id, &file.sha256())) {
-                tracing::error!(segment = file.name, %error, "a recording could not be closed; the next start does it");
+                tracing::error!(segment = file.name, %error, "a recording could not be closed; recovery does it");
+                self.abandoned = Some(Instant::now());
             }
         }
     }
 }
 
-/// A pause before the group and why there was one.
-fn gap_before(stream: &Stream, group: &Group, start: UtcMicros) -> Option<(UtcMicros, String)> {
-    let from = stream.last_end?;
-    let tolerated = if stream.lost.is_some() { 0 } else { rotate::JOINS_US };
-    if start.since(from) <= tolerated {
-        return None;
-    }
+/// What is missing before the group and why.
+fn gaps_before(stream: &Stream, group: &Group, start: UtcMicros) -> Vec<(Interval, String)> {
+    let Some(last_end) = stream.last_end else {
+        // Nothing is stored yet: what was lost since then is missing all the same.
+        let lost = stream.lost.iter().filter(|(since, _)| *since < start);
+        return lost.map(|(since, reason)| ((*since, start), reason.clone())).collect();
+    };
+    let pause = stream.pause.as_ref().filter(|(resumed, _)| *resumed <= group.start);
     let reason = match (&stream.lost, &group.first().gap) {
-        (Some(lost), _) => lost.clone(),
+        (Some((_, lost)), _) => lost.clone(),
         (None, Some(gap)) => gap.to_string(),
         (None, None) if stream.running => "fragments were lost before they could be stored".to_owned(),
         (None, None) => "the box was off or this stream was not being recorded".to_owned(),
     };
-    Some((from, reason))
+    let mut spans = match pause {
+        Some((_, wanted)) => wanted.clone(),
+        None => vec![(last_end, start)],
+    };
+    if let (Some(_), Some((since, _))) = (pause, &stream.lost) {
+        spans.push((last_end.max(*since), start));
+    }
+    let tolerated = if stream.lost.is_some() { 0 } else { rotate::JOINS_US };
+    spans.retain(|(from, to)| to.since(*from) > tolerated);
+    spans.into_iter().map(|span| (span, reason.clone())).collect()
 }

@@ -28,12 +28,14 @@ pub struct AlertPolicy {
     pub alternative_min: f64,
     /// Further passages of a vehicle at the same camera are counted in its last alert for this long.
     pub cooldown_us: i64,
+    /// An hour in which less than this share of what was expected is stored raises an alert.
+    pub min_coverage: f64,
     pub targets: Vec<AlertTarget>,
 }
 
 impl Default for AlertPolicy {
     fn default() -> Self {
-        Self { alternative_min: 0.1, cooldown_us: 600_000_000, targets: Vec::new() }
+        Self { alternative_min: 0.1, cooldown_us: 600_000_000, min_coverage: 0.99, targets: Vec::new() }
     }
 }
 

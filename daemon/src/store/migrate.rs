@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0006_watchlists.sql"),
     include_str!("steps/0007_outbox_hours.sql"),
     include_str!("steps/0008_timeline.sql"),
+    include_str!("steps/0009_coverage.sql"),
 ];
 
 /// The newest schema this program knows.

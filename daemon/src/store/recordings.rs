@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{FragmentAt, GapRow, InitRow, RecordingTotals, Span, Stream};
+use super::rows::{FragmentAt, GapRow, InitRow, Interval, RecordingTotals, Span, Stream};
 use super::segments::enqueue_gap;
 use super::sql::unsigned;
 use super::timeline::fragment_at;
@@ -74,7 +74,8 @@ impl Store {
         self.read("list gaps", move |c| gaps(c, &camera, stream, from, to)).await
     }
 
-    /// Enters a gap into the coverage ledger; one that continues the last with the same reason extends it.
+    /// Enters a gap into the coverage ledger, but for what is entered already; one that continues the last with the same
+    /// reason extends it.
     pub async fn put_gap(
         &self,
         camera: &CameraId,
@@ -84,14 +85,7 @@ impl Store {
         reason: &str,
     ) -> Result<(), StoreError> {
         let (camera, reason) = (camera.clone(), reason.to_owned());
-        self.write("note a gap", move |tx| {
-            if end <= start {
-                return Ok(());
-            }
-            put_gap(tx, &camera, stream, start, end, &reason)?;
-            enqueue_gap(tx, &camera, stream, start, end, &reason)
-        })
-        .await
+        self.write("note a gap", move |tx| note_gap(tx, &camera, stream, start, end, &reason)).await
     }
 
     pub async fn recording_totals(&self) -> Result<Vec<RecordingTotals>, StoreError> {
@@ -182,6 +176,41 @@ pub(super) fn gaps(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// What of `[from, to)` has neither video nor a gap with its reason.
+pub(super) fn holes(
+    c: &Connection,
+    camera: &CameraId,
+    stream: Stream,
+    from: UtcMicros,
+    to: UtcMicros,
+) -> Result<Vec<Interval>, StoreError> {
+    let recorded = fragments(c, camera, stream, from, to)?;
+    let mut known: Vec<Interval> = recorded.iter().map(|at| (at.start, at.start.add_micros(at.duration_us))).collect();
+    known.extend(gaps(c, camera, stream, from, to)?.iter().map(|gap| (gap.start, gap.end)));
+    known.sort_unstable();
+    Ok(subtract(vec![(from, to)], merge(known).into_iter()))
+}
+
+/// Inside the caller's transaction: the rows of what is not entered yet, and their records.
+pub(super) fn note_gap(
+    c: &Connection,
+    camera: &CameraId,
+    stream: Stream,
+    start: UtcMicros,
+    end: UtcMicros,
+    reason: &str,
+) -> Result<(), StoreError> {
+    if end <= start {
+        return Ok(());
+    }
+    let entered = gaps(c, camera, stream, start, end)?;
+    for (start, end) in subtract(vec![(start, end)], entered.iter().map(|gap| (gap.start, gap.end))) {
+        put_gap(c, camera, stream, start, end, reason)?;
+        enqueue_gap(c, camera, stream, start, end, reason)?;
+    }
+    Ok(())
+}
+
 fn put_gap(
     c: &Connection,
     camera: &CameraId,
@@ -207,8 +236,6 @@ fn put_gap(
     }
     Ok(())
 }
-
-type Interval = (UtcMicros, UtcMicros);
 
 /// Joins sorted intervals that touch or nearly do.
 fn merge(sorted: Vec<Interval>) -> Vec<Interval> {

@@ -217,6 +217,63 @@ pub struct Mark {
     pub severity: Option<Severity>,
 }
 
+/// From the first moment up to, not including, the second.
+pub type Interval = (UtcMicros, UtcMicros);
+
+/// One hour of one stream in the coverage ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoverageRow {
+    pub camera: CameraId,
+    pub stream: Stream,
+    /// Its start.
+    pub hour: UtcMicros,
+    pub expected_us: i64,
+    /// Ever stored; what was deleted since is still counted.
+    pub stored_us: i64,
+    pub evicted_us: i64,
+    /// Of what was ever stored.
+    pub bytes: i64,
+    pub closed: bool,
+}
+
+impl CoverageRow {
+    /// Stored of what was expected, at most 1; 1 where nothing was expected.
+    pub fn ratio(&self) -> f64 {
+        if self.expected_us <= 0 { 1.0 } else { (self.stored_us as f64 / self.expected_us as f64).clamp(0.0, 1.0) }
+    }
+}
+
+/// A stream whose recording is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerStream {
+    pub camera: CameraId,
+    pub stream: Stream,
+    /// Since when without a break.
+    pub since: UtcMicros,
+    /// Up to when its expectation is in the ledger.
+    pub until: UtcMicros,
+}
+
+/// How the ledger of a stream moves on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    pub stream: LedgerStream,
+    /// What should have been recorded and is not in the ledger yet.
+    pub spans: Vec<Interval>,
+}
+
+/// A span of a camera, both streams, that is kept until somebody lifts the lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LockRow {
+    pub id: Uuid,
+    pub camera: CameraId,
+    pub start: UtcMicros,
+    pub end: UtcMicros,
+    pub reason: String,
+    pub created_at: UtcMicros,
+    pub created_by: String,
+}
+
 /// How much is recorded, of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordingTotals {

@@ -8,7 +8,8 @@ use super::events::StoreEvent;
 use super::outbox::{self, Lane};
 use super::rows::{InitRow, NewFragment, NewSegment, SegmentRow, Stream};
 use super::sql::unsigned;
-use super::{Store, StoreError};
+use super::writer::Tx;
+use super::{Store, StoreError, coverage, locks, recordings};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
@@ -106,19 +107,32 @@ impl Store {
         self.read("list open segments", |c| list(c, "closed = 0 ORDER BY id", &[])).await
     }
 
-    /// Closed segments in the order of eviction: continuous before evidence, synced before unsynced, oldest first.
-    pub async fn segments_oldest(&self, limit: usize) -> Result<Vec<SegmentRow>, StoreError> {
+    /// Closed segments that may be evicted, in the order of eviction: continuous before evidence, synced before
+    /// unsynced, oldest first. `camera`: of that one alone; `disk`: what its paths begin with, empty for the data folder.
+    pub async fn segments_oldest(
+        &self,
+        camera: Option<CameraId>,
+        disk: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<SegmentRow>, StoreError> {
         self.read("list segments to evict", move |c| {
-            list(c, "closed = 1 ORDER BY evidence, synced DESC, start LIMIT ?1", &[&(limit as i64)])
+            let filter = format!(
+                "closed = 1 AND (?1 IS NULL OR camera = ?1)
+                    AND (?2 IS NULL OR iif(?2 = '', substr(path, 1, 6) <> 'disks/', substr(path, 1, length(?2)) = ?2))
+                    AND {} ORDER BY evidence, synced DESC, start LIMIT ?3",
+                locks::UNLOCKED
+            );
+            list(c, &filter, &[&camera, &disk, &(limit as i64)])
         })
         .await
     }
 
-    /// Closed segments that ended before `time`, oldest first.
+    /// Closed segments that ended before `time` and that no lock holds, oldest first.
     pub async fn segments_before(&self, time: UtcMicros, limit: usize) -> Result<Vec<SegmentRow>, StoreError> {
         self.read("list old segments", move |c| {
-            let filter = "closed = 1 AND start < ?1 AND \"end\" < ?1 ORDER BY start LIMIT ?2";
-            list(c, filter, &[&time, &(limit as i64)])
+            let filter =
+                format!("closed = 1 AND start < ?1 AND \"end\" < ?1 AND {} ORDER BY start LIMIT ?2", locks::UNLOCKED);
+            list(c, &filter, &[&time, &(limit as i64)])
         })
         .await
     }
@@ -140,28 +154,22 @@ impl Store {
     }
 
     /// Takes the rows of a segment away and returns what they were; the caller removes the file afterwards. Evidence
-    /// that the centre does not have leaves a tombstone for it (invariant R5).
+    /// that the centre does not have leaves a tombstone for it (invariant R5). What a lock holds stays.
+    pub async fn evict_segment(&self, id: i64, reason: &str) -> Result<Option<SegmentRow>, StoreError> {
+        let reason = reason.to_owned();
+        self.write("evict a segment", move |tx| match segment(tx, id)? {
+            Some(segment) if !locks::is_locked(tx, &segment)? => remove(tx, segment, reason).map(Some),
+            _ => Ok(None),
+        })
+        .await
+    }
+
+    /// As [`Store::evict_segment`] for a segment whose file is lost: a lock cannot keep it.
     pub async fn delete_segment(&self, id: i64, reason: &str) -> Result<Option<SegmentRow>, StoreError> {
         let reason = reason.to_owned();
-        self.write("delete a segment", move |tx| {
-            let Some(segment) = segment(tx, id)? else { return Ok(None) };
-            if segment.evidence && !segment.synced {
-                let body = Body::Tombstone(Tombstone {
-                    what: "segment".to_owned(),
-                    camera: Some(segment.camera.to_string()),
-                    stream: Some(segment.stream.to_string()),
-                    start_us: Some(segment.start.0),
-                    end_us: Some(segment.end.0),
-                    bytes: segment.bytes,
-                    sha256: segment.sha256.as_deref().map(outbox::digest).transpose()?,
-                    reason,
-                });
-                outbox::put(tx, Lane::Bulk, &body, &format!("segment/{}/{}", segment.camera, segment.start.0), &[])?;
-            }
-            tx.prepare_cached("DELETE FROM segments WHERE id = ?1")?.execute([id])?;
-            let (bytes, frames) = (segment.bytes as i64, segment.frames as i64);
-            add_totals(tx, &segment.camera, segment.stream, -1, -bytes, -frames)?;
-            Ok(Some(segment))
+        self.write("delete a segment", move |tx| match segment(tx, id)? {
+            Some(segment) => remove(tx, segment, reason).map(Some),
+            None => Ok(None),
         })
         .await
     }
@@ -193,6 +201,7 @@ impl Store {
     pub async fn truncate_segment(&self, id: i64, bytes: u64) -> Result<u64, StoreError> {
         self.write("truncate a segment", move |tx| {
             let Some(before) = segment(tx, id)? else { return Err(StoreError::not_found(format!("segment {id}"))) };
+            coverage::take(tx, &before, bytes, true)?;
             let removed = tx
                 .prepare_cached("DELETE FROM fragments WHERE segment_id = ?1 AND offset + bytes > ?2")?
                 .execute(params![id, bytes as i64])?;
@@ -211,6 +220,8 @@ impl Store {
                 let bytes = after.bytes as i64 - before.bytes as i64;
                 let frames = after.frames as i64 - before.frames as i64;
                 add_totals(tx, &before.camera, before.stream, 0, bytes, frames)?;
+                let reason = "the disk lost what it had confirmed";
+                recordings::note_gap(tx, &before.camera, before.stream, after.end, before.end, reason)?;
             }
             Ok(removed as u64)
         })
@@ -261,7 +272,29 @@ fn commit(c: &Connection, new: &NewFragment) -> Result<(), StoreError> {
     ])?;
     c.prepare_cached("UPDATE segments SET bytes = bytes + ?2, frames = frames + ?3, \"end\" = ?4 WHERE id = ?1")?
         .execute(params![new.segment_id, new.bytes as i64, new.frames, new.start.add_micros(new.duration_us)])?;
+    coverage::add_stored(c, &segment, new.start, new.duration_us, new.bytes as i64)?;
     add_totals(c, &segment.camera, segment.stream, 0, new.bytes as i64, i64::from(new.frames))
+}
+
+fn remove(tx: &Tx<'_>, segment: SegmentRow, reason: String) -> Result<SegmentRow, StoreError> {
+    if (segment.evidence && !segment.synced) || locks::is_locked(tx, &segment)? {
+        let body = Body::Tombstone(Tombstone {
+            what: "segment".to_owned(),
+            camera: Some(segment.camera.to_string()),
+            stream: Some(segment.stream.to_string()),
+            start_us: Some(segment.start.0),
+            end_us: Some(segment.end.0),
+            bytes: segment.bytes,
+            sha256: segment.sha256.as_deref().map(outbox::digest).transpose()?,
+            reason,
+        });
+        outbox::put(tx, Lane::Bulk, &body, &format!("segment/{}/{}", segment.camera, segment.start.0), &[])?;
+    }
+    coverage::take(tx, &segment, 0, false)?;
+    tx.prepare_cached("DELETE FROM segments WHERE id = ?1")?.execute([segment.id])?;
+    let (bytes, frames) = (segment.bytes as i64, segment.frames as i64);
+    add_totals(tx, &segment.camera, segment.stream, -1, -bytes, -frames)?;
+    Ok(segment)
 }
 
 fn add_totals(

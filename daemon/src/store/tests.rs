@@ -279,7 +279,7 @@ async fn unsynced_evidence_goes_last_and_leaves_a_tombstone() {
         store.mark_evidence(&camera("gate"), UtcMicros(101 * SECOND), UtcMicros(150 * SECOND)).await.unwrap(),
         1
     );
-    let order: Vec<_> = store.segments_oldest(9).await.unwrap().iter().map(|s| s.id).collect();
+    let order: Vec<_> = store.segments_oldest(None, None, 9).await.unwrap().iter().map(|s| s.id).collect();
     assert_eq!(order, [plain, evidence]);
     let before = store.outbox_status(BOX).await.unwrap().pending();
     store.delete_segment(plain, "space").await.unwrap().unwrap();

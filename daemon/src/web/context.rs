@@ -7,6 +7,7 @@ use crate::control::{Health, SupervisorHandle};
 use crate::live::Hub;
 use crate::lpr::Engine;
 use crate::onvif::LockoutGuard;
+use crate::record::Recorder;
 use crate::store::Store;
 use crate::sync::SyncHandle;
 
@@ -16,6 +17,7 @@ pub struct WebContext {
     pub supervisor: SupervisorHandle,
     pub health: Arc<Health>,
     pub live: Hub,
+    pub recorder: Recorder,
     pub lpr: Engine,
     pub sync: SyncHandle,
     /// Shared with whatever else asks devices, so that none is tried twice with a refused password.

@@ -4,8 +4,8 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
-    watch_entries, watchlists,
+    alerts, audit, cameras, coverage, detections, devices, exports, live, locks, ops, recordings, session, status,
+    timeline, users, watch_entries, watchlists,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,7 @@ use super::api::{
         live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
         timeline::timeline, timeline::passage, timeline::thumbnail,
         exports::create, exports::download,
+        coverage::list, locks::list, locks::create, locks::remove,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,
         alerts::list, alerts::acknowledge,
         watchlists::list, watchlists::create, watchlists::update, watchlists::remove,

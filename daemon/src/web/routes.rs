@@ -7,8 +7,8 @@ use http::Method;
 use warp::reply::Response;
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
-    watch_entries, watchlists,
+    alerts, audit, cameras, coverage, detections, devices, exports, live, locks, ops, recordings, session, status,
+    timeline, users, watch_entries, watchlists,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -130,6 +130,10 @@ pub fn table() -> Vec<Route> {
         route(get.clone(), "/api/streaming/exports/{id}/evidence.zip", operator, exports::download),
         route(get.clone(), "/api/streaming/timeline", viewer, timeline::timeline),
         route(get.clone(), "/api/streaming/timeline/passage", viewer, timeline::passage),
+        route(get.clone(), "/api/streaming/coverage", viewer, coverage::list),
+        route(get.clone(), "/api/streaming/locks", viewer, locks::list),
+        route(post.clone(), "/api/streaming/locks", operator, locks::create),
+        route(delete.clone(), "/api/streaming/locks/{id}", operator, locks::remove),
         route(get.clone(), "/api/ai/lpr/detections", viewer, detections::list),
         route(get.clone(), "/api/ai/lpr/detections/{id}", viewer, detections::one),
         route(get.clone(), "/api/ai/lpr/detections/{id}/crop.jpg", viewer, detections::crop),

@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod edge;
+pub mod groups;
 pub mod probe;
 pub mod replay;
 pub mod running;

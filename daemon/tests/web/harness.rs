@@ -12,10 +12,12 @@ use gtv_edge::base::secret::SecretBox;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::camera::{CameraState, CameraStatus};
+use gtv_edge::config::units::{ByteSize, HumanDuration};
 use gtv_edge::config::{CameraConfig, Config, RecordConfig};
 use gtv_edge::control::{self, Health, Pipelines};
 use gtv_edge::live::Hub;
 use gtv_edge::lpr::Engine;
+use gtv_edge::record::Recorder;
 use gtv_edge::store::{Bucket, DetectionRow, Store};
 use gtv_edge::sync;
 use gtv_edge::web::{WebContext, serve};
@@ -69,6 +71,9 @@ impl Page {
         let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         config.web.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.lpr.enabled = false;
+        // Recordings of these tests are of any time, and of any machine.
+        config.record.max_age = HumanDuration::secs(1000 * 365 * 86_400);
+        config.record.min_free = ByteSize(0);
         change(&mut config);
         let tasks = Tasks::new();
         let store = Store::open(folder.path()).unwrap();
@@ -81,6 +86,7 @@ impl Page {
             health: Arc::new(Health::new(store.clone(), supervisor.clone(), || 0)),
             supervisor,
             live: Hub::new(2),
+            recorder: Recorder::start(&store, &config.record, &config.clips, &tasks).await.unwrap(),
             lpr: Engine::start(&config.lpr, store.clone(), &tasks),
             sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks),
             lockout: Arc::default(),

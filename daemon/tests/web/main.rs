@@ -6,6 +6,7 @@ mod harness;
 mod media;
 mod openapi;
 mod plates;
+mod recording;
 mod sockets;
 mod timeline;
 mod watchlists;

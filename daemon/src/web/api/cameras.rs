@@ -10,7 +10,8 @@ use super::zones::ZoneBody;
 use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
 use crate::camera::{CameraStatus, StreamInfo};
-use crate::config::{CameraClock, CameraConfig, Config, LprStream, RecordStreams, Transport};
+use crate::config::units::{ByteSize, HumanDuration};
+use crate::config::{CameraClock, CameraConfig, Config, LprStream, RecordMode, RecordStreams, StreamRecord, Transport};
 use crate::control::{Change, Refused, Source};
 use crate::web::app::{App, Outcome};
 use crate::web::error::{ApiError, ApiResult, ErrorBody, Problem, kind_remedy};
@@ -44,9 +45,62 @@ pub struct CameraView {
     pub clock: CameraClock,
     /// Plates narrower than this share of the picture's width do not count; 0 counts all.
     pub min_plate_width: f64,
+    /// Bytes that the recordings of this camera may take; 0: no limit of its own.
+    pub max_bytes: u64,
+    /// When the streams that `record` names are recorded.
+    pub record_main: RecordHow,
+    pub record_sub: RecordHow,
     pub zones: Vec<ZoneBody>,
     /// Absent while the change that added the camera is being applied.
     pub status: Option<CameraHealth>,
+}
+
+/// When a recorded stream is recorded.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordHow {
+    /// `continuous`, `motion`, `detection` or `schedule`.
+    #[schema(value_type = String)]
+    pub mode: RecordMode,
+    /// Seconds kept from before what happened, at most 60.
+    #[serde(default = "default_pre_roll")]
+    pub pre_roll_s: u64,
+    /// Seconds kept after it, at most 600.
+    #[serde(default = "default_post_roll")]
+    pub post_roll_s: u64,
+    /// Weekly times such as `mon-fri 07:00-19:00`, by the box's local clock; empty: always.
+    #[serde(default)]
+    pub schedule: Vec<String>,
+}
+
+fn default_pre_roll() -> u64 {
+    StreamRecord::default().pre_roll.as_secs()
+}
+
+fn default_post_roll() -> u64 {
+    StreamRecord::default().post_roll.as_secs()
+}
+
+impl From<&StreamRecord> for RecordHow {
+    fn from(how: &StreamRecord) -> Self {
+        Self {
+            mode: how.mode,
+            pre_roll_s: how.pre_roll.as_secs(),
+            post_roll_s: how.post_roll.as_secs(),
+            schedule: how.schedule.clone(),
+        }
+    }
+}
+
+impl From<RecordHow> for StreamRecord {
+    fn from(how: RecordHow) -> Self {
+        Self {
+            mode: how.mode,
+            pre_roll: HumanDuration::secs(how.pre_roll_s),
+            post_roll: HumanDuration::secs(how.post_roll_s),
+            schedule: how.schedule.iter().map(|entry| entry.trim().to_owned()).collect(),
+        }
+    }
 }
 
 /// What a camera does now and why.
@@ -122,6 +176,9 @@ impl CameraView {
             lpr: camera.lpr,
             clock: camera.clock,
             min_plate_width: camera.min_plate_width,
+            max_bytes: camera.max_bytes.0,
+            record_main: RecordHow::from(&camera.record_main),
+            record_sub: RecordHow::from(&camera.record_sub),
             zones: camera.zones.iter().map(ZoneBody::from).collect(),
             status: status.map(CameraHealth::from),
         }
@@ -157,6 +214,10 @@ pub struct CameraInput {
     pub clock: Option<CameraClock>,
     /// Share of the picture's width, 0 to 1; 0 counts every plate.
     pub min_plate_width: Option<f64>,
+    /// Bytes that the recordings of this camera may take; 0: no limit of its own.
+    pub max_bytes: Option<u64>,
+    pub record_main: Option<RecordHow>,
+    pub record_sub: Option<RecordHow>,
     /// All zones of the camera, at most 16; they take effect without interrupting its recording.
     pub zones: Option<Vec<ZoneBody>>,
 }
@@ -180,6 +241,9 @@ impl CameraInput {
         put(&mut camera.lpr, self.lpr);
         put(&mut camera.clock, self.clock);
         put(&mut camera.min_plate_width, self.min_plate_width);
+        put(&mut camera.max_bytes, self.max_bytes.map(ByteSize));
+        put(&mut camera.record_main, self.record_main.map(StreamRecord::from));
+        put(&mut camera.record_sub, self.record_sub.map(StreamRecord::from));
         put(&mut camera.zones, self.zones.map(|zones| zones.into_iter().map(Into::into).collect()));
         // Credentials typed into the address first, so that the fields of their own win.
         if let Some((username, password)) = take_credentials(&mut camera.main_url) {

@@ -2,10 +2,12 @@
 pub mod alerts;
 pub mod audit;
 pub mod cameras;
+pub mod coverage;
 pub mod detections;
 pub mod devices;
 pub mod exports;
 pub mod live;
+pub mod locks;
 pub mod ops;
 pub mod recordings;
 pub mod session;

@@ -9,6 +9,7 @@ use warp::reply::Response;
 use crate::base::time::UtcMicros;
 use crate::camera::CameraState;
 use crate::lpr::{Choice, LprState, LprStatus, StageMs};
+use crate::record::{self, DiskState, RecorderState};
 use crate::store::TargetStatus;
 use crate::sync::SyncStatus;
 use crate::web::app::App;
@@ -48,8 +49,52 @@ pub struct DiskStatus {
     /// Recording frees space below this.
     pub floor_bytes: u64,
     pub recorded_bytes: u64,
+    /// Of these, what evidence locks hold.
+    pub locked_bytes: u64,
     /// Start of the oldest recording, microseconds UTC.
     pub oldest_recording: Option<i64>,
+    /// `recording`, `disk_full`, `slow` or `failing`.
+    pub state: String,
+    /// What is wrong with the recordings or a disk and what to do; empty while all is well.
+    pub reason: String,
+    /// By the last day's recordings.
+    pub bytes_per_day: u64,
+    /// Seconds until recordings go for want of space; null where their age comes first.
+    pub full_in_seconds: Option<u64>,
+    /// How far the recordings will reach back in the end; null while that is not known.
+    pub keeps_seconds: Option<u64>,
+    pub disks: Vec<DiskView>,
+}
+
+/// One disk that recordings go to.
+#[derive(Serialize, ToSchema)]
+pub struct DiskView {
+    /// Empty for the data folder.
+    pub id: String,
+    pub path: String,
+    /// `ok`, `failing` or `missing`.
+    pub state: String,
+    pub reason: String,
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+}
+
+impl From<record::DiskStatus> for DiskView {
+    fn from(disk: record::DiskStatus) -> Self {
+        let state = match disk.state {
+            DiskState::Ok => "ok",
+            DiskState::Failing => "failing",
+            DiskState::Missing => "missing",
+        };
+        Self {
+            id: disk.id,
+            path: disk.path.display().to_string(),
+            state: state.to_owned(),
+            reason: disk.reason,
+            total_bytes: disk.total_bytes,
+            free_bytes: disk.free_bytes,
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -208,10 +253,13 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     let config = app.config();
     let states = app.context.supervisor.statuses();
     let totals = app.store().recording_totals().await?;
-    let data_dir = config.data_dir.clone();
-    let (total_bytes, free_bytes) = tokio::task::spawn_blocking(move || disk_space(&data_dir))
-        .await
-        .map_err(|error| ApiError::internal("asking for disk space", error))?;
+    let storage = app.context.recorder.storage().borrow().clone();
+    let state = match app.context.recorder.status().borrow().state {
+        RecorderState::Recording => "recording",
+        RecorderState::DiskFull => "disk_full",
+        RecorderState::Slow => "slow",
+        RecorderState::Failing => "failing",
+    };
     let ready = app.context.health.latest();
     let (watched, targets) = (app.store().watch_status(), app.store().alert_targets().await?);
     reply::json(&BoxStatus {
@@ -228,11 +276,18 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
             streaming: states.values().filter(|state| state.state == CameraState::Streaming).count(),
         },
         disk: DiskStatus {
-            total_bytes,
-            free_bytes,
+            total_bytes: storage.disks.iter().map(|disk| disk.total_bytes).sum(),
+            free_bytes: storage.disks.iter().map(|disk| disk.free_bytes).sum(),
             floor_bytes: config.record.min_free.0,
             recorded_bytes: totals.iter().map(|total| total.bytes).sum(),
+            locked_bytes: storage.locked_bytes,
             oldest_recording: totals.iter().filter_map(|total| total.oldest).min().map(|at| at.0),
+            state: state.to_owned(),
+            reason: app.context.recorder.problem().unwrap_or_default(),
+            bytes_per_day: storage.forecast.bytes_per_day,
+            full_in_seconds: storage.forecast.full_in_s,
+            keeps_seconds: storage.forecast.keeps_s,
+            disks: storage.disks.into_iter().map(DiskView::from).collect(),
         },
         lpr: LprHealth::from(app.context.lpr.status()),
         sync: SyncHealth::from(&*app.context.sync.status().borrow()),
@@ -242,11 +297,6 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
             targets: targets.into_iter().map(TargetHealth::from).collect(),
         },
     })
-}
-
-/// Total and free bytes of the file system; zeros when it cannot be asked.
-fn disk_space(path: &std::path::Path) -> (u64, u64) {
-    rustix::fs::statvfs(path).map_or((0, 0), |fs| (fs.f_blocks * fs.f_frsize, fs.f_bavail * fs.f_frsize))
 }
 
 /// The configuration in force; secrets are shown as `***`.

@@ -59,7 +59,22 @@ export interface Camera {
   zones: Zone[];
   /** Share of the picture's width; 0 is off. */
   min_plate_width: number;
+  /** Of its recordings; 0 is no limit of its own. */
+  max_bytes: number;
+  record_main: RecordHow;
+  record_sub: RecordHow;
   status: CameraState | null;
+}
+
+export type RecordMode = 'continuous' | 'motion' | 'detection' | 'schedule';
+
+/** When a recorded stream is recorded. */
+export interface RecordHow {
+  mode: RecordMode;
+  pre_roll_s: number;
+  post_roll_s: number;
+  /** Weekly times such as `mon-fri 07:00-19:00`; empty: always. */
+  schedule: string[];
 }
 
 export type Point = [number, number];
@@ -87,6 +102,9 @@ export interface CameraInput {
   lpr?: Camera['lpr'];
   zones?: Zone[];
   min_plate_width?: number;
+  max_bytes?: number;
+  record_main?: RecordHow;
+  record_sub?: RecordHow;
 }
 
 export interface FoundDevice {
@@ -165,7 +183,7 @@ export interface Alert {
   detection: string | null;
   title: string;
   /** By kind. */
-  detail: Partial<WatchlistHit>;
+  detail: Partial<WatchlistHit & CoverageLow>;
   acknowledged_at: number | null;
   acknowledged_by: string | null;
 }
@@ -183,6 +201,14 @@ export interface WatchlistHit {
   /** Passages after the first that are told by the same alert. */
   repeats: number;
   last_seen_at: number;
+}
+
+export interface CoverageLow {
+  stream: 'main' | 'sub';
+  /** Its start. */
+  hour: number;
+  /** Stored of what was expected. */
+  ratio: number;
 }
 
 export interface AlertPage {
@@ -260,7 +286,16 @@ export interface BoxStatus {
     free_bytes: number;
     floor_bytes: number;
     recorded_bytes: number;
+    locked_bytes: number;
     oldest_recording: number | null;
+    state: 'recording' | 'disk_full' | 'slow' | 'failing';
+    /** Empty while all is well. */
+    reason: string;
+    bytes_per_day: number;
+    /** Null where recordings go by their age first. */
+    full_in_seconds: number | null;
+    keeps_seconds: number | null;
+    disks: { id: string; path: string; state: 'ok' | 'failing' | 'missing'; reason: string; total_bytes: number; free_bytes: number }[];
   };
   lpr: {
     state: 'off' | 'starting' | 'running' | 'failed';

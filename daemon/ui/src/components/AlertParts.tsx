@@ -46,13 +46,35 @@ export function AlertText({ alert, camera }: { alert: Alert; camera: string }) {
     return (
       <>
         <strong>{t(alert.kind === 'camera-lost' ? 'alerts.camera_lost' : 'alerts.camera_back', { camera })}</strong>
-        {detail.reason !== undefined && detail.reason !== '' && (
-          <span className="meta" lang="en">
-            {detail.reason}
-          </span>
-        )}
+        <Reason text={detail.reason} />
+      </>
+    );
+  }
+  if (alert.kind === 'coverage-low' && detail.ratio !== undefined && detail.hour !== undefined) {
+    return (
+      <>
+        <strong>{t('alerts.coverage_low', { camera, percent: percent(detail.ratio, locale), time: brief(detail.hour, now, locale) })}</strong>
+        <Reason text={detail.reason} />
+      </>
+    );
+  }
+  if (alert.kind === 'storage-failing' || alert.kind === 'storage-back') {
+    return (
+      <>
+        <strong>{t(alert.kind === 'storage-failing' ? 'alerts.storage_failing' : 'alerts.storage_back')}</strong>
+        <Reason text={detail.reason} />
       </>
     );
   }
   return <strong lang="en">{alert.title}</strong>;
+}
+
+/** What the box says about it, in its own words. */
+function Reason({ text }: { text: string | undefined }) {
+  if (text === undefined || text === '') return null;
+  return (
+    <span className="meta" lang="en">
+      {text}
+    </span>
+  );
 }

@@ -109,6 +109,9 @@ export const enWatch = {
   'alerts.repeats': 'Seen again {count} times, last {time}',
   'alerts.camera_lost': '{camera} delivers no video',
   'alerts.camera_back': '{camera} delivers video again',
+  'alerts.coverage_low': 'Only {percent} of what {camera} should have recorded is there, in the hour from {time}',
+  'alerts.storage_failing': 'Recordings are being lost, or a disk is',
+  'alerts.storage_back': 'Recordings are stored again',
   'alerts.sound_on': 'Sound on',
   'alerts.sound_off': 'Sound off',
 } as const;

@@ -111,6 +111,9 @@ export const ptBRWatch: Record<keyof typeof enWatch, string> = {
   'alerts.repeats': 'Visto mais {count} vezes, a última {time}',
   'alerts.camera_lost': '{camera} está sem vídeo',
   'alerts.camera_back': '{camera} voltou a enviar vídeo',
+  'alerts.coverage_low': 'Só {percent} do que {camera} devia ter gravado está lá, na hora a partir de {time}',
+  'alerts.storage_failing': 'Gravações estão sendo perdidas, ou há um disco com problema',
+  'alerts.storage_back': 'As gravações voltaram ao normal',
   'alerts.sound_on': 'Som ligado',
   'alerts.sound_off': 'Som desligado',
 };

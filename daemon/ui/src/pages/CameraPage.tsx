@@ -6,6 +6,7 @@ import type { Camera, CameraInput } from '../api/types';
 import { Button, Check, ErrorNote, Field, Link, Loading, Select, StateBadge, fieldError } from '../components/basics';
 import { BackIcon, FullscreenIcon, RecordingsIcon } from '../components/icons';
 import { LiveVideo } from '../components/LiveVideo';
+import { RecordFields } from '../components/RecordFields';
 import { PageHead } from '../components/Shell';
 import { useI18n } from '../i18n';
 import { navigate } from '../lib/router';
@@ -126,6 +127,14 @@ function Details({ camera }: { camera: Camera }) {
           <dt>{t('camera.record')}</dt>
           <dd>{t(`camera.record.${camera.record}`)}</dd>
         </div>
+        {(['main', 'sub'] as const)
+          .filter((kind) => camera.record === kind || camera.record === 'both')
+          .map((kind) => (
+            <div key={`mode-${kind}`}>
+              <dt>{camera.record === 'both' ? `${t('camera.mode')} (${t(`camera.record.${kind}`)})` : t('camera.mode')}</dt>
+              <dd>{t(`camera.mode.${camera[`record_${kind}`].mode}`)}</dd>
+            </div>
+          ))}
         <div>
           <dt>{t('camera.lpr')}</dt>
           <dd>{t(`camera.lpr.${camera.lpr}`)}</dd>
@@ -165,6 +174,9 @@ function Edit({ camera, onDone, onCancel }: { camera: Camera; onDone: () => void
     record: camera.record,
     lpr: camera.lpr,
     audio: camera.audio,
+    max_bytes: camera.max_bytes,
+    record_main: camera.record_main,
+    record_sub: camera.record_sub,
   });
   const [password, setPassword] = useState('');
   const save = useAction();
@@ -206,6 +218,7 @@ function Edit({ camera, onDone, onCancel }: { camera: Camera; onDone: () => void
         <Select label={t('camera.record')} value={form.record ?? 'main'} options={records.map((kind) => [kind, t(`camera.record.${kind}`)] as const)} onChange={(record) => set({ record })} />
         <Select label={t('camera.lpr')} value={form.lpr ?? 'off'} options={streams.map((kind) => [kind, t(`camera.lpr.${kind}`)] as const)} onChange={(lpr) => set({ lpr })} />
       </div>
+      <RecordFields form={form} onChange={set} error={save.error} />
       <Select label={t('camera.transport')} value={form.transport ?? 'tcp'} options={[['tcp', 'TCP'], ['udp', 'UDP']] as const} onChange={(transport) => set({ transport })} />
       <Check label={t('camera.audio')} checked={form.audio ?? true} onChange={(audio) => set({ audio })} />
       <Check label={t('camera.enabled')} checked={form.enabled ?? true} onChange={(enabled) => set({ enabled })} />

@@ -28,13 +28,32 @@ export function Health({ status }: { status: BoxStatus }) {
           <Fact name={t('system.version')}>{status.version}</Fact>
         </dl>
       </Card>
-      <Card title={t('system.disk')}>
+      <Card title={t('system.disk')} state={disk.state !== 'recording' && <StateMark state="stalled">{t(`system.storage.${disk.state}`)}</StateMark>}>
+        {disk.reason !== '' && (
+          <p className="note bad" lang="en">
+            {disk.reason}
+          </p>
+        )}
         <div className={`meter ${low ? 'bad' : ''}`} role="img" aria-label={used.toLocaleString(locale, { style: 'percent' })}>
           <span style={{ width: `${used * 100}%` }} />
         </div>
         <p className="lead">{t('system.disk_free', { free: bytes(disk.free_bytes, locale), total: bytes(disk.total_bytes, locale) })}</p>
         <dl className="facts">
           <Fact name={t('system.recorded')}>{bytes(disk.recorded_bytes, locale)}</Fact>
+          {disk.locked_bytes > 0 && <Fact name={t('system.locked')}>{bytes(disk.locked_bytes, locale)}</Fact>}
+          {disk.bytes_per_day > 0 && <Fact name={t('system.per_day')}>{bytes(disk.bytes_per_day, locale)}</Fact>}
+          {disk.bytes_per_day > 0 && (
+            <Fact name={t('system.full_in')}>{disk.full_in_seconds === null ? t('system.full_age') : roughly(disk.full_in_seconds)}</Fact>
+          )}
+          {disk.keeps_seconds !== null && <Fact name={t('system.keeps')}>{roughly(disk.keeps_seconds)}</Fact>}
+          {disk.disks.length > 1 &&
+            disk.disks.map((one) => (
+              <Fact key={one.path} name={one.path}>
+                {one.state === 'ok'
+                  ? t('system.disk_free', { free: bytes(one.free_bytes, locale), total: bytes(one.total_bytes, locale) })
+                  : t(`system.disk_${one.state}`)}
+              </Fact>
+            ))}
           {disk.oldest_recording !== null && <Fact name={t('system.oldest')}>{brief(disk.oldest_recording, status.now, locale)}</Fact>}
         </dl>
       </Card>

@@ -1,25 +1,21 @@
 //! Verifies the invariants of a data folder, also of a running daemon: reads only, and judges what is committed.
 
+mod pace;
+mod recordings;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 use gtv_protocol::{Hash, Position};
 use rusqlite::Connection;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::error::StoreError;
 use super::{DATABASE, audit, migrate, objects, outbox, readers, state};
 use crate::base::ids::BoxId;
-use crate::base::time::UtcMicros;
+use pace::Pace;
 
-/// Pauses between recorded segments that need no entry in the coverage ledger.
-const TOLERATED_PAUSE_US: i64 = 2_000_000;
-/// A file this young may belong to a transaction that is still on its way.
-const SETTLED: Duration = Duration::from_secs(60);
 /// Findings of one kind after which the rest is only counted: a lost disk must not fill the terminal.
 const SHOWN: usize = 50;
 const PAGE: usize = 1000;
@@ -31,6 +27,32 @@ pub enum Depth {
     Quick,
     /// Also the bytes of every file against their digests, and every page of the database.
     Deep,
+}
+
+/// How a check goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckOptions {
+    pub depth: Depth,
+    /// Bytes of files read a second at most; 0: as fast as the disk gives them.
+    pub bytes_per_second: u64,
+}
+
+/// What was verified, whether or not something was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InvariantReport {
+    pub invariant: &'static str,
+    pub what: &'static str,
+    /// Things that were looked at.
+    pub looked_at: u64,
+    pub errors: usize,
+    pub warnings: usize,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    pub invariants: Vec<InvariantReport>,
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,8 +73,13 @@ pub struct Finding {
     pub remedy: &'static str,
 }
 
-/// Checks the store of the data folder `dir`. `box_id` is needed to verify the hashes of the chain.
+/// Checks the store of the data folder `dir` as fast as it goes.
 pub fn check(dir: &Path, box_id: Option<BoxId>, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+    check_with(dir, box_id, CheckOptions { depth, bytes_per_second: 0 }).map(|checked| checked.findings)
+}
+
+/// Checks the store of the data folder `dir`. `box_id` is needed to verify the hashes of the chain.
+pub fn check_with(dir: &Path, box_id: Option<BoxId>, options: CheckOptions) -> Result<Checked, StoreError> {
     let path = dir.join(DATABASE);
     if !path.exists() {
         return Err(StoreError::not_found(format!("database {}", path.display())));
@@ -60,17 +87,25 @@ pub fn check(dir: &Path, box_id: Option<BoxId>, depth: Depth) -> Result<Vec<Find
     let place = |e: StoreError| e.during("check", &path);
     let connection = readers::open(&path).map_err(place)?;
     let version = migrate::verify(&connection, &path)?;
-    let mut report = Report { dir, depth, findings: Vec::new(), counts: BTreeMap::new() };
+    let mut report = Report {
+        dir,
+        depth: options.depth,
+        pace: Pace::new(options.bytes_per_second),
+        findings: Vec::new(),
+        counts: BTreeMap::new(),
+        invariants: Vec::new(),
+    };
     if version != migrate::NEWEST {
         let message = format!("schema version {version}, this program writes {}", migrate::NEWEST);
         report.add(FindingSeverity::Warning, "schema", DATABASE.to_owned(), message, "start the daemon: it upgrades");
-        return Ok(report.findings);
+        return Ok(report.close());
     }
     // One snapshot, so that rows of a running daemon agree with each other.
     connection.execute_batch("BEGIN").map_err(|e| place(e.into()))?;
     report.database(&connection).map_err(place)?;
     report.segments(&connection).map_err(place)?;
     report.timeline(&connection).map_err(place)?;
+    report.ledger(&connection).map_err(place)?;
     report.orphans(&connection).map_err(place)?;
     report.objects(&connection).map_err(place)?;
     report.chain(&connection, box_id).map_err(place)?;
@@ -81,11 +116,19 @@ pub fn check(dir: &Path, box_id: Option<BoxId>, depth: Depth) -> Result<Vec<Find
 struct Report<'a> {
     dir: &'a Path,
     depth: Depth,
+    pace: Pace,
     findings: Vec<Finding>,
-    counts: BTreeMap<&'static str, usize>,
+    /// Of each kind: errors and warnings.
+    counts: BTreeMap<&'static str, (usize, usize)>,
+    invariants: Vec<(&'static str, &'static str, u64)>,
 }
 
 impl Report<'_> {
+    /// Names an invariant in the report, also where all is well.
+    fn verified(&mut self, invariant: &'static str, what: &'static str, looked_at: u64) {
+        self.invariants.push((invariant, what, looked_at));
+    }
+
     fn add(
         &mut self,
         severity: FindingSeverity,
@@ -94,9 +137,12 @@ impl Report<'_> {
         message: String,
         remedy: &'static str,
     ) {
-        let count = self.counts.entry(invariant).or_default();
-        *count += 1;
-        if *count <= SHOWN {
+        let (errors, warnings) = self.counts.entry(invariant).or_default();
+        match severity {
+            FindingSeverity::Error => *errors += 1,
+            FindingSeverity::Warning => *warnings += 1,
+        }
+        if *errors + *warnings <= SHOWN {
             self.findings.push(Finding { severity, invariant, thing, message, remedy });
         }
     }
@@ -105,11 +151,12 @@ impl Report<'_> {
         self.add(FindingSeverity::Error, invariant, thing, message, remedy);
     }
 
-    fn close(mut self) -> Vec<Finding> {
-        for (invariant, count) in self.counts {
+    fn close(mut self) -> Checked {
+        for (invariant, (errors, warnings)) in &self.counts {
+            let count = errors + warnings;
             if count > SHOWN {
                 self.findings.push(Finding {
-                    severity: FindingSeverity::Error,
+                    severity: if *errors > 0 { FindingSeverity::Error } else { FindingSeverity::Warning },
                     invariant,
                     thing: "more".to_owned(),
                     message: format!("{} more findings of this kind", count - SHOWN),
@@ -118,7 +165,11 @@ impl Report<'_> {
             }
         }
         self.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.invariant.cmp(b.invariant)));
-        self.findings
+        let invariants = self.invariants.into_iter().map(|(invariant, what, looked_at)| {
+            let (errors, warnings) = self.counts.get(invariant).copied().unwrap_or_default();
+            InvariantReport { invariant, what, looked_at, errors, warnings }
+        });
+        Checked { invariants: invariants.collect(), findings: self.findings }
     }
 
     fn database(&mut self, c: &Connection) -> Result<(), StoreError> {
@@ -151,104 +202,7 @@ impl Report<'_> {
             let (thing, message) = row?;
             self.error("database", thing, message, "this is a defect of the daemon: report it");
         }
-        Ok(())
-    }
-
-    /// R2: a row without bytes is a fault; a closed file is exactly what its rows say.
-    fn segments(&mut self, c: &Connection) -> Result<(), StoreError> {
-        const REMEDY: &str = "the video of this minute is damaged: check the disk with `smartctl`; recovery at the \
-                              next start drops rows without bytes";
-        let mut statement = c.prepare(
-            "SELECT s.path, s.bytes, s.closed, s.sha256, count(f.offset), coalesce(min(f.offset), s.bytes),
-                coalesce(sum(f.bytes), 0), coalesce(sum(f.frames), 0), s.frames
-             FROM segments s LEFT JOIN fragments f ON f.segment_id = s.id GROUP BY s.id",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (path, bytes, closed): (String, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let sha256: Option<String> = row.get(3)?;
-            let (head, sum): (i64, i64) = (row.get(5)?, row.get(6)?);
-            if head + sum != bytes || row.get::<_, i64>(7)? != row.get::<_, i64>(8)? {
-                let message = format!("{bytes} bytes by its row, {} by its fragments", head + sum);
-                self.error("R2", path.clone(), message, "this is a defect of the daemon: report it");
-            }
-            let file = self.dir.join(&path);
-            let length = match fs::metadata(&file) {
-                Ok(metadata) => metadata.len() as i64,
-                Err(error) => {
-                    self.error("R2", path, format!("the file cannot be read: {error}"), REMEDY);
-                    continue;
-                }
-            };
-            if length < bytes {
-                self.error("R2", path, format!("the file has {length} bytes, its rows {bytes}"), REMEDY);
-            } else if closed && length != bytes {
-                let message = format!("the closed file has {length} bytes, its rows {bytes}: a tail without a row");
-                self.error("R2", path, message, "recovery at the next start cuts the tail");
-            } else if closed && self.depth == Depth::Deep {
-                self.digest("R2", path, &file, sha256.as_deref());
-            }
-        }
-        Ok(())
-    }
-
-    /// R3: no overlap within a stream. R4: what is missing has an entry in the ledger.
-    fn timeline(&mut self, c: &Connection) -> Result<(), StoreError> {
-        let mut overlapping = c.prepare(
-            "SELECT path, offset, start, previous FROM (
-                SELECT s.path, f.offset, f.start,
-                    lag(f.start + f.duration_us) OVER (PARTITION BY s.camera, s.stream ORDER BY s.start, f.offset) previous
-                FROM segments s JOIN fragments f ON f.segment_id = s.id)
-             WHERE start < previous",
-        )?;
-        let mut rows = overlapping.query([])?;
-        while let Some(row) = rows.next()? {
-            let (path, offset): (String, i64) = (row.get(0)?, row.get(1)?);
-            let (start, previous): (UtcMicros, UtcMicros) = (row.get(2)?, row.get(3)?);
-            let message = format!("begins at {start}, before the end of what is before it, {previous}");
-            self.error("R3", format!("{path} byte {offset}"), message, "this is a defect of the daemon: report it");
-        }
-        let mut paused = c.prepare(
-            "SELECT camera, stream, previous, start FROM (
-                SELECT camera, stream, start,
-                    lag(\"end\") OVER (PARTITION BY camera, stream ORDER BY start) previous
-                FROM segments)
-             WHERE start - previous > ?1",
-        )?;
-        let mut covered = c.prepare(
-            "SELECT coalesce(sum(min(\"end\", ?4) - max(start, ?3)), 0) FROM gaps
-             WHERE camera = ?1 AND stream = ?2 AND start < ?4 AND \"end\" > ?3",
-        )?;
-        let mut rows = paused.query([TOLERATED_PAUSE_US])?;
-        while let Some(row) = rows.next()? {
-            let (camera, stream): (String, String) = (row.get(0)?, row.get(1)?);
-            let (from, to): (UtcMicros, UtcMicros) = (row.get(2)?, row.get(3)?);
-            let explained: i64 = covered.query_one((&camera, &stream, from, to), |row| row.get(0))?;
-            if to.since(from) - explained > TOLERATED_PAUSE_US {
-                let message = format!("nothing recorded from {from} to {to} and no entry in the ledger says why");
-                let remedy = "compare with the log of that time; evictions and outages leave entries";
-                self.add(FindingSeverity::Warning, "R4", format!("{camera}/{stream}"), message, remedy);
-            }
-        }
-        Ok(())
-    }
-
-    /// Files in the folders of segments that no row names.
-    fn orphans(&mut self, c: &Connection) -> Result<(), StoreError> {
-        let mut statement = c.prepare("SELECT DISTINCT substr(path, 1, instr(path, '/') - 1) FROM segments")?;
-        let tops: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        let mut named = c.prepare("SELECT 1 FROM segments WHERE path = ?1")?;
-        for top in tops.iter().filter(|top| !top.is_empty()) {
-            for file in files_below(&self.dir.join(top)) {
-                let Ok(relative) = file.strip_prefix(self.dir) else { continue };
-                let relative = relative.to_string_lossy().into_owned();
-                if !named.exists([&relative])? && settled(&file) {
-                    let message = "no row names this file".to_owned();
-                    let remedy = "recovery at the next start removes it";
-                    self.add(FindingSeverity::Warning, "R2", relative, message, remedy);
-                }
-            }
-        }
+        self.verified("database", "pages, foreign keys and sums beside the rows", 1);
         Ok(())
     }
 
@@ -258,7 +212,9 @@ impl Report<'_> {
             "SELECT sha256, bytes, uploaded_at IS NOT NULL FROM objects WHERE deleted_at IS NULL AND lost IS NULL",
         )?;
         let mut rows = statement.query([])?;
+        let mut looked_at = 0;
         while let Some(row) = rows.next()? {
+            looked_at += 1;
             let (sha256, bytes, uploaded): (String, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let remedy = if uploaded {
                 "the centre has it: nothing is lost"
@@ -281,6 +237,7 @@ impl Report<'_> {
                 Ok(_) => {}
             }
         }
+        self.verified("S1", "crops, frames and clips are there until they are delivered, whole", looked_at);
         Ok(())
     }
 
@@ -326,6 +283,8 @@ impl Report<'_> {
                 previous = Some((record.seq, record.hash));
             }
         }
+        let records = previous.as_ref().map_or(0, |(seq, _)| *seq).min(last.saturating_sub(acked));
+        self.verified("S2", "records for the centre continue each other without gaps", records);
         let kept_hash = state::get(c, outbox::LAST_HASH)?.unwrap_or_default();
         match previous {
             Some((seq, hash)) if seq != last || hash.to_string() != kept_hash => {
@@ -346,51 +305,8 @@ impl Report<'_> {
             let remedy = "somebody changed the database outside the daemon: keep a copy and find out who";
             self.error("T3", format!("audit entry {seq}"), message, remedy);
         }
+        let entries: i64 = c.query_one("SELECT count(*) FROM audit", [], |row| row.get(0))?;
+        self.verified("T3", "the audit log is complete and unaltered", entries as u64);
         Ok(())
     }
-
-    fn digest(&mut self, invariant: &'static str, thing: String, file: &Path, expected: Option<&str>) {
-        let remedy = "the bytes changed after they were written: check the disk with `smartctl`";
-        match sha256_of(file) {
-            Ok(found) if expected.is_some_and(|expected| expected != found) => {
-                self.error(invariant, thing, format!("the digest of the file is {found}"), remedy);
-            }
-            Ok(_) => {}
-            Err(error) => self.error(invariant, thing, format!("cannot be read: {error}"), remedy),
-        }
-    }
-}
-
-fn sha256_of(path: &Path) -> std::io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hex::encode(digest.finalize()));
-        }
-        digest.update(&buffer[..read]);
-    }
-}
-
-fn settled(file: &Path) -> bool {
-    let modified = fs::metadata(file).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > SETTLED))
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // What cannot be listed shows up as segments whose file cannot be read.
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(kind) if kind.is_file() => files.push(entry.path()),
-                _ => {}
-            }
-        }
-    }
-    files
 }
