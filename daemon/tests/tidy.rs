@@ -32,6 +32,8 @@ const HOMES: &[(&str, &str)] = &[
     ("ort", "lpr/session.rs"),
     ("rusqlite", "store/"),
     ("oxvif", "onvif/"),
+    ("str0m", "live/whep/"),
+    ("if_addrs", "live/whep/"),
     ("rumqttc", "fleet/client.rs"),
     ("object_store", "sync/objects.rs"),
     ("tokio_tungstenite", "sync/uplink.rs"),

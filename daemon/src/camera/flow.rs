@@ -35,6 +35,9 @@ impl PipeOutput for Output {
     }
 
     fn picture(&mut self, picture: Picture) {
+        for sink in &self.sinks {
+            sink.picture(&picture);
+        }
         if let Some(ring) = &self.ring {
             ring.push(picture.clone());
         }

@@ -51,10 +51,12 @@ pub struct LiveConfig {
     pub part: HumanDuration,
     /// Viewers a camera may have at the same time.
     pub max_viewers: usize,
+    /// UDP port of WebRTC; 0 takes any free one.
+    pub webrtc_port: u16,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { part: HumanDuration::millis(200), max_viewers: 16 }
+        Self { part: HumanDuration::millis(200), max_viewers: 16, webrtc_port: 8189 }
     }
 }

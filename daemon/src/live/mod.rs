@@ -1,7 +1,10 @@
-//! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments are the ones
-//! that are recorded, shared and never copied.
+//! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments and pictures
+//! are the ones that are recorded, shared and never copied. `whep` sends pictures by WebRTC.
 
 mod hub;
+mod pictures;
 mod ring;
+mod rtp;
+pub mod whep;
 
-pub use hub::{Hub, Refusal, Subscription};
+pub use hub::{Hub, PictureSubscription, Refusal, Subscription};

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 
 use super::api::{
     alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
-    watch_entries, watchlists,
+    watch_entries, watchlists, whep,
 };
 
 #[derive(OpenApi)]
@@ -31,7 +31,7 @@ use super::api::{
         audit::list, status::settings, status::status,
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
-        live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
+        live::watch, live::snapshot, live::clock, whep::open, whep::close, recordings::spans, recordings::describe, recordings::playback,
         timeline::timeline, timeline::passage, timeline::thumbnail,
         exports::create, exports::download,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,

@@ -8,7 +8,7 @@ use warp::reply::Response;
 
 use super::api::{
     alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
-    watch_entries, watchlists,
+    watch_entries, watchlists, whep,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -122,6 +122,9 @@ pub fn table() -> Vec<Route> {
         route(post.clone(), "/api/cidades/discover/probe", operator, devices::probe).login_class(),
         route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
         route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
+        route(get.clone(), "/api/streaming/clock", viewer, live::clock),
+        route(post.clone(), "/api/streaming/cameras/{id}/whep", viewer, whep::open),
+        route(delete.clone(), "/api/streaming/cameras/{id}/whep/{session}", viewer, whep::close),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
         route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),

@@ -2,9 +2,12 @@
 use std::sync::Arc;
 
 use http::{StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::{Reply, Response};
 
 use super::cameras::missing;
+use crate::base::time::UtcMicros;
 use crate::web::app::App;
 use crate::web::error::{ApiResult, ErrorBody};
 use crate::web::live_source;
@@ -28,13 +31,26 @@ pub async fn watch(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
     }
     let ws = socket::limited(req.websocket()?);
     let who = req.who()?.clone();
-    let issued = crate::base::time::UtcMicros::now().0 / 1_000_000;
+    let issued = UtcMicros::now().0 / 1_000_000;
     let source = live_source::open(&app, camera, stream);
     let response = ws.on_upgrade(move |ws| async move {
         let stop = app.stop.clone();
         socket::pump(ws, source, || !app.tokens.is_revoked(&who, issued), stop).await;
     });
     Ok(response.into_response())
+}
+
+/// What the box's clock says, so that a player can tell how late it shows pictures.
+#[derive(Serialize, ToSchema)]
+pub struct Clock {
+    /// Microseconds UTC.
+    now: i64,
+}
+
+/// The box's clock.
+#[utoipa::path(get, path = "/api/streaming/clock", tag = "streaming", responses((status = 200, body = Clock)))]
+pub async fn clock(_: Arc<App>, _: Req) -> ApiResult<Response> {
+    reply::json(&Clock { now: UtcMicros::now().0 })
 }
 
 /// The last key frame of a camera as a picture.

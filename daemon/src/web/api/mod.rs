@@ -14,4 +14,5 @@ pub mod timeline;
 pub mod users;
 pub mod watch_entries;
 pub mod watchlists;
+pub mod whep;
 mod zones;
