@@ -57,6 +57,6 @@ pub struct LiveConfig {
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { part: HumanDuration::millis(200), max_viewers: 16, webrtc_port: 8189 }
+        Self { part: HumanDuration::millis(100), max_viewers: 16, webrtc_port: 8189 }
     }
 }

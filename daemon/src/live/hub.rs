@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use super::pictures::Pictures;
 use super::ring::Ring;
 use crate::base::ids::CameraId;
+use crate::base::time::UtcMicros;
 use crate::media::{Fragment, FragmentSink, Picture, StreamKind};
 
 /// About ten seconds of parts: a viewer that is further behind starts again at a key frame.
@@ -59,9 +60,18 @@ impl PictureSubscription {
     }
 }
 
+/// A stream in fragments for one who serves several viewers, each of whom has a seat of its own.
+#[derive(Debug)]
+pub struct Follower {
+    /// From the last key frame on.
+    pub recent: Vec<Arc<Fragment>>,
+    /// What comes after `recent`.
+    pub next: broadcast::Receiver<Arc<Fragment>>,
+}
+
 /// One viewer's place at a stream. It does not keep the stream's channels open: viewers must see them end.
 #[derive(Debug)]
-struct Seat {
+pub struct Seat {
     state: Arc<Mutex<State>>,
     parts: bool,
 }
@@ -144,6 +154,24 @@ impl Hub {
         drop(state);
         let seat = Seat { state: channel.state.clone(), parts: false };
         Ok(PictureSubscription { recent, next, reordered, seat })
+    }
+
+    /// A seat for a viewer of parts who is served by a follower.
+    pub fn sit(&self, camera: &CameraId, stream: StreamKind) -> Result<Seat, Refusal> {
+        let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
+        lock(&channel.state).admit(self.max_viewers, true)?;
+        Ok(Seat { state: channel.state.clone(), parts: true })
+    }
+
+    pub fn follow(&self, camera: &CameraId, stream: StreamKind) -> Result<Follower, Refusal> {
+        let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
+        let state = lock(&channel.state);
+        Ok(Follower { recent: state.ring.recent(), next: channel.fragments.subscribe() })
+    }
+
+    /// The newest picture: its time on the stream's own timeline, and when it was taken.
+    pub fn newest(&self, camera: &CameraId, stream: StreamKind) -> Option<(i64, UtcMicros)> {
+        lock(&self.channel(camera, stream)?.state).pictures.newest()
     }
 
     /// The newest fragment that begins with a key frame, for a still.

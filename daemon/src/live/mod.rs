@@ -1,6 +1,8 @@
 //! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments and pictures
-//! are the ones that are recorded, shared and never copied. `whep` sends pictures by WebRTC.
+//! are the ones that are recorded, shared and never copied. `whep` sends pictures by WebRTC, `hls` fragments by
+//! HTTP.
 
+pub mod hls;
 mod hub;
 mod pictures;
 mod ring;

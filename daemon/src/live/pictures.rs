@@ -2,6 +2,7 @@
 //!
 //! Costs next to nothing while nobody watches: the bytes are those that wait in the muxer for their fragment.
 
+use crate::base::time::UtcMicros;
 use crate::media::Picture;
 
 /// The bounds of a camera with a very long group of pictures: past them viewers wait for the next one.
@@ -44,6 +45,11 @@ impl Pictures {
         self.kept.clone()
     }
 
+    /// Time on the stream's own timeline and of the world.
+    pub fn newest(&self) -> Option<(i64, UtcMicros)> {
+        self.kept.last().map(|picture| (picture.pts, picture.time))
+    }
+
     /// Whether the camera sends B-frames: pictures are shown in another order than they come.
     pub fn reordered(&self) -> bool {
         let declared = self.kept.last().and_then(|picture| picture.config.reorder);
@@ -63,7 +69,6 @@ pub mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::time::UtcMicros;
     use crate::media::VideoConfig;
 
     /// MJPEG stands for any codec.

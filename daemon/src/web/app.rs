@@ -21,6 +21,7 @@ use super::ui::Ui;
 use crate::base::ids::CameraId;
 use crate::camera::CameraStatus;
 use crate::config::Config;
+use crate::live::hls::Hls;
 use crate::live::whep::Whep;
 use crate::store::{AuditEntry, Store};
 
@@ -48,6 +49,7 @@ pub struct App {
     pub fast: FastPlaybacks,
     pub exports: Exports,
     pub whep: Whep,
+    pub hls: Hls,
     pub started: Instant,
     login_rate: Mutex<RateLimit>,
     rate: Mutex<RateLimit>,
@@ -63,6 +65,7 @@ impl App {
             ui: Ui::new(web.ui_dir),
             routes: routes::table(),
             lockout: Mutex::default(),
+            hls: Hls::new(context.live.clone(), *config.live.part, stop.clone()),
             whep: Whep::new(context.live.clone(), config.live.webrtc_port, stop.clone()),
             stop,
             discovering: Semaphore::new(1),

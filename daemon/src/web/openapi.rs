@@ -4,7 +4,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
+    alerts, audit, cameras, detections, devices, exports, hls, live, ops, recordings, session, status, timeline, users,
     watch_entries, watchlists, whep,
 };
 
@@ -31,7 +31,8 @@ use super::api::{
         audit::list, status::settings, status::status,
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
-        live::watch, live::snapshot, live::clock, whep::open, whep::close, recordings::spans, recordings::describe, recordings::playback,
+        live::watch, live::snapshot, live::clock, hls::file, whep::open, whep::close,
+        recordings::spans, recordings::describe, recordings::playback,
         timeline::timeline, timeline::passage, timeline::thumbnail,
         exports::create, exports::download,
         detections::list, detections::one, detections::crop, detections::frame, detections::clip, detections::stream,

@@ -7,7 +7,7 @@ use http::Method;
 use warp::reply::Response;
 
 use super::api::{
-    alerts, audit, cameras, detections, devices, exports, live, ops, recordings, session, status, timeline, users,
+    alerts, audit, cameras, detections, devices, exports, hls, live, ops, recordings, session, status, timeline, users,
     watch_entries, watchlists, whep,
 };
 use super::app::App;
@@ -122,7 +122,8 @@ pub fn table() -> Vec<Route> {
         route(post.clone(), "/api/cidades/discover/probe", operator, devices::probe).login_class(),
         route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
         route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
-        route(get.clone(), "/api/streaming/clock", viewer, live::clock),
+        route(get.clone(), "/api/streaming/cameras/{id}/clock", viewer, live::clock),
+        route(get.clone(), "/api/streaming/cameras/{id}/hls/{file}", viewer, hls::file),
         route(post.clone(), "/api/streaming/cameras/{id}/whep", viewer, whep::open),
         route(delete.clone(), "/api/streaming/cameras/{id}/whep/{session}", viewer, whep::close),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),

@@ -3,6 +3,7 @@
 mod access;
 mod exports;
 mod harness;
+mod live;
 mod media;
 mod openapi;
 mod plates;

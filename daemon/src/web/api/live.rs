@@ -45,12 +45,32 @@ pub async fn watch(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
 pub struct Clock {
     /// Microseconds UTC.
     now: i64,
+    /// Absent while the stream does not run.
+    newest: Option<Newest>,
 }
 
-/// The box's clock.
-#[utoipa::path(get, path = "/api/streaming/clock", tag = "streaming", responses((status = 200, body = Clock)))]
-pub async fn clock(_: Arc<App>, _: Req) -> ApiResult<Response> {
-    reply::json(&Clock { now: UtcMicros::now().0 })
+/// The newest picture of a stream.
+#[derive(Serialize, ToSchema)]
+pub struct Newest {
+    /// Its media time, 1/90000 s: that of fragments; its lower 32 bits are the RTP timestamp.
+    ticks: i64,
+    /// When it was taken, microseconds UTC.
+    at: i64,
+}
+
+/// The box's clock and the media time of the newest picture.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/clock", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
+    responses((status = 200, body = Clock), (status = 404, body = ErrorBody)))]
+pub async fn clock(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let stream = req.query_stream()?;
+    if app.config().camera(&camera).is_none() {
+        return Err(missing(&camera));
+    }
+    let newest = app.context.live.newest(&camera, stream).map(|(ticks, at)| Newest { ticks, at: at.0 });
+    reply::json(&Clock { now: UtcMicros::now().0, newest })
 }
 
 /// The last key frame of a camera as a picture.

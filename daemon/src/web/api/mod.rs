@@ -5,6 +5,7 @@ pub mod cameras;
 pub mod detections;
 pub mod devices;
 pub mod exports;
+pub mod hls;
 pub mod live;
 pub mod ops;
 pub mod recordings;
