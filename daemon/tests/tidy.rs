@@ -33,6 +33,7 @@ const HOMES: &[(&str, &str)] = &[
     ("rusqlite", "store/"),
     ("oxvif", "onvif/"),
     ("str0m", "live/whep/"),
+    ("rtsp_types", "live/rtsp/"),
     ("if_addrs", "live/whep/"),
     ("rumqttc", "fleet/client.rs"),
     ("object_store", "sync/objects.rs"),

@@ -53,8 +53,12 @@ function measure() {
 const pages = [];
 for (let n = 0; n < Number(GTV_VIEWERS); n += 1) {
   const page = await context.newPage();
+  page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
   await page.goto(`${GTV_PAGE}/cameras/stamp`);
-  await page.waitForSelector('.live-frame .video.playing', { timeout: 60_000 });
+  await page.waitForSelector('.live-frame .video.playing', { timeout: 30_000 }).catch(async (error) => {
+    if (GTV_SHOT) await page.screenshot({ path: GTV_SHOT });
+    throw new Error(`no picture: ${await page.innerText('body')}`, { cause: error });
+  });
   pages.push(page);
 }
 await pages[0].waitForTimeout(Number(GTV_SETTLE) * 1000);

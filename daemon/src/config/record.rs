@@ -1,5 +1,7 @@
 //! `[record]`, `[clips]` and `[live]`: what is kept on disk, cut out as evidence, and shown now.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, HumanDuration};
@@ -53,10 +55,12 @@ pub struct LiveConfig {
     pub max_viewers: usize,
     /// UDP port of WebRTC; 0 takes any free one.
     pub webrtc_port: u16,
+    /// Where other recorders read the cameras by RTSP; off when absent.
+    pub rtsp_listen: Option<SocketAddr>,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { part: HumanDuration::millis(100), max_viewers: 16, webrtc_port: 8189 }
+        Self { part: HumanDuration::millis(100), max_viewers: 16, webrtc_port: 8189, rtsp_listen: None }
     }
 }

@@ -31,7 +31,7 @@ async fn gate(page: &Page) -> (Browser, Arc<dyn FragmentSink>) {
     (browser, page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main))
 }
 
-fn fragment(n: usize, init: &Arc<InitSegment>, data: &Bytes) -> Arc<Fragment> {
+pub fn fragment(n: usize, init: &Arc<InitSegment>, data: &Bytes) -> Arc<Fragment> {
     Arc::new(Fragment {
         camera: "gate".parse().unwrap(),
         stream: StreamKind::Main,
@@ -158,7 +158,9 @@ impl Peer {
                 }
                 Output::Event(_) => continue,
             };
-            let wait = timeout.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), Duration::from_millis(50));
+            let wait = timeout
+                .saturating_duration_since(Instant::now())
+                .clamp(Duration::from_millis(1), Duration::from_millis(50));
             self.socket.set_read_timeout(Some(wait)).unwrap();
             let destination = self.socket.local_addr().unwrap();
             match self.socket.recv_from(&mut buffer) {
@@ -198,7 +200,10 @@ async fn webrtc_begins_at_the_last_key_frame_and_ends_when_told() {
     assert_eq!(error_of(offer(&browser, "v=0".to_owned(), "application/sdp").await).await.0, 400);
     assert_eq!(error_of(offer(&page.stranger(), sdp.clone(), "application/sdp").await).await.0, 401);
     let answer = offer(&browser, sdp, "application/sdp").await;
-    assert_eq!((answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()), (201, "application/sdp"));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
+        (201, "application/sdp")
+    );
     let session = answer.headers()["location"].to_str().unwrap().to_owned();
     let answer = SdpAnswer::from_sdp_string(&answer.text().await.unwrap()).unwrap();
     peer.rtc.sdp_api().accept_answer(pending, answer).unwrap();
@@ -234,7 +239,8 @@ async fn webrtc_begins_at_the_last_key_frame_and_ends_when_told() {
 async fn b_frames_are_refused_with_the_reason() {
     let page = Page::start_with(|config| config.live.webrtc_port = 0).await;
     let (browser, sink) = gate(&page).await;
-    let sets = ["6764001eacd940a02ff970110000030001000003003c0f162d96", "68ebe3cb22c0"].map(|set| hex::decode(set).unwrap());
+    let sets =
+        ["6764001eacd940a02ff970110000030001000003003c0f162d96", "68ebe3cb22c0"].map(|set| hex::decode(set).unwrap());
     let config = VideoConfig::from_nals(VideoCodec::H264, sets.iter().map(Vec::as_slice)).unwrap();
     sink.push(&fragment(0, &init_segment(Bytes::from_static(b"init")), &Bytes::from_static(b"fragment")));
     sink.picture(&picture(0, &Arc::new(config)));

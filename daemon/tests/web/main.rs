@@ -7,6 +7,7 @@ mod live;
 mod media;
 mod openapi;
 mod plates;
+mod rtsp;
 mod sockets;
 mod timeline;
 mod watchlists;

@@ -21,7 +21,7 @@ pub fn multivariant(init: &InitSegment, bits_per_s: u64, query: &str) -> String 
 pub fn media(window: &Window, query: &str) -> String {
     let mut out = String::with_capacity(4096);
     let part_s = seconds(window.part_us());
-    let target = window.longest_us().max(1).div_ceil(1_000_000);
+    let target = (window.longest_us().max(1) + 999_999) / 1_000_000;
     let first = window.segments().next().map_or(0, |segment| segment.number);
     // Writing to a string cannot fail.
     let _ = write!(

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use str0m::change::SdpOffer;
 use str0m::crypto::from_feature_flags;
 use str0m::format::{Codec, PayloadParams};
-use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::{Candidate, Event, Output, Rtc, RtcConfig};
+use str0m::media::{Mid, Pt};
+use str0m::{Candidate, Rtc, RtcConfig};
 
 use super::WhepError;
 use super::sockets::Bound;
@@ -52,25 +52,19 @@ pub fn answer(offer: &str, codec: VideoCodec, codec_string: &str, bound: &[Bound
     let unreadable = |error: &dyn std::fmt::Display| WhepError::Offer(error.to_string());
     let offer = SdpOffer::from_sdp_string(offer).map_err(|error| unreadable(&error))?;
     let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| unreadable(&error))?.to_sdp_string();
-    let mid = video_track(&mut rtc).ok_or(WhepError::Codec(codec))?;
+    let mid = video_track(&answer).ok_or(WhepError::Codec(codec))?;
     let pt = payload_type(&rtc, mid, codec, codec_string).ok_or(WhepError::Codec(codec))?;
     let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
     Ok(Negotiated { rtc, track: Track { mid, pt }, ufrag, answer })
 }
 
-/// The first video that the viewer wants to receive.
-fn video_track(rtc: &mut Rtc) -> Option<Mid> {
-    let mut found = None;
-    // What an accepted offer added comes out before the first timeout.
-    while let Ok(Output::Event(event)) = rtc.poll_output() {
-        if let Event::MediaAdded(media) = event
-            && media.kind == MediaKind::Video
-            && matches!(media.direction, Direction::SendOnly | Direction::SendRecv)
-        {
-            found = found.or(Some(media.mid));
-        }
-    }
-    found
+/// The first video that the answer sends. str0m tells of it by an event too, but not before the viewer has connected.
+fn video_track(answer: &str) -> Option<Mid> {
+    answer.split("\nm=").filter(|media| media.starts_with("video ")).find_map(|media| {
+        let line = |prefix: &str| media.lines().find_map(|line| line.strip_prefix(prefix));
+        let sends = line("a=sendonly").or_else(|| line("a=sendrecv")).is_some();
+        line("a=mid:").filter(|_| sends).map(|mid| Mid::from(mid.trim()))
+    })
 }
 
 /// The offered payload type that is nearest to what the camera sends. Browsers decode every profile they know whatever
@@ -89,4 +83,17 @@ fn payload_type(rtc: &Rtc, mid: Mid, codec: VideoCodec, codec_string: &str) -> O
     let params = rtc.codec_config().params();
     let candidates = params.iter().filter(|params| offered.contains(&params.pt())).filter(fits);
     candidates.max_by_key(|params| same_profile(params)).map(PayloadParams::pt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_video_that_is_sent() {
+        let sdp = "v=0\r\nm=audio 9 X 0\r\na=mid:0\r\na=sendonly\r\nm=video 9 X 96\r\na=mid:1\r\na=inactive\r\n\
+                   m=video 9 X 96\r\na=mid:v\r\na=sendonly\r\n";
+        assert_eq!(video_track(sdp), Some(Mid::from("v")));
+        assert_eq!(video_track("v=0\r\nm=video 9 X 96\r\na=mid:0\r\na=recvonly\r\n"), None);
+    }
 }
