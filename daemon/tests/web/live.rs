@@ -225,12 +225,15 @@ async fn webrtc_begins_at_the_last_key_frame_and_ends_when_told() {
     numbers.dedup();
     assert_eq!(numbers.len(), 60, "each packet once");
     assert_eq!(browser.request(Method::DELETE, &session).send().await.unwrap().status(), 204);
-    let gone = async {
-        while browser.request(Method::DELETE, &session).send().await.unwrap().status() != 404 {
+    let (hub, gate) = (page.context.live.clone(), "gate".parse().unwrap());
+    let left = async {
+        // Two seats: the second is free once the session has left.
+        let _first = hub.watch_pictures(&gate, StreamKind::Main).unwrap();
+        while hub.watch_pictures(&gate, StreamKind::Main).is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the session ends");
+    tokio::time::timeout(Duration::from_secs(5), left).await.expect("the session ends");
     feeding.abort();
     page.stop().await;
 }

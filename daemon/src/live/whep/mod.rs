@@ -112,11 +112,12 @@ impl Whep {
         Ok(Opened { id, answer: negotiated.answer })
     }
 
-    /// Ends a session of `owner`; false where there is none.
-    pub fn close(&self, camera: &CameraId, id: Uuid, owner: Uuid) -> bool {
+    /// Ends a session of `owner`, where there is one.
+    pub fn close(&self, camera: &CameraId, id: Uuid, owner: Uuid) {
         let running = lock(&self.running);
-        let found = running.get(&id).filter(|session| session.camera == *camera && session.owner == owner);
-        found.inspect(|session| session.stop.cancel()).is_some()
+        if let Some(session) = running.get(&id).filter(|session| session.camera == *camera && session.owner == owner) {
+            session.stop.cancel();
+        }
     }
 }
 

@@ -59,16 +59,16 @@ pub async fn open(app: Arc<App>, req: Req) -> ApiResult<Response> {
     Ok(response)
 }
 
-/// Ends a WebRTC session that the same user began.
+/// Ends a WebRTC session that the same user began; one that has ended already stays so.
 #[utoipa::path(delete, path = "/api/streaming/cameras/{id}/whep/{session}", tag = "streaming",
     params(("id" = String, Path, description = "Camera"), ("session" = String, Path, description = "Of `Location`")),
-    responses((status = 204, description = "Ended"), (status = 404, body = ErrorBody)))]
+    responses((status = 204, description = "It has ended"), (status = 404, body = ErrorBody)))]
 pub async fn close(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let camera = req.camera_id()?;
     let given = req.param("session");
-    let owner = req.who()?.user_id;
-    let closed = given.parse::<Uuid>().is_ok_and(|id| app.whep.close(&camera, id, owner));
-    if closed { Ok(reply::no_content()) } else { Err(ApiError::not_found(format!("Session `{}`", shorten(given)))) }
+    let id = given.parse::<Uuid>().map_err(|_| ApiError::not_found(format!("Session `{}`", shorten(given))))?;
+    app.whep.close(&camera, id, req.who()?.user_id);
+    Ok(reply::no_content())
 }
 
 fn refusal(app: &App, camera: &CameraId, error: &WhepError) -> ApiError {

@@ -69,7 +69,7 @@ export function LiveVideo({
 function Mark({ state, all }: { state: Extract<LiveState, { kind: 'playing' }>; all: boolean }) {
   const { t, locale } = useI18n();
   const { delay, transport, why } = state;
-  const late = delay === null ? null : t('live.latency', { seconds: delay.toLocaleString(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) });
+  const late = delay === null ? null : t('live.latency', { seconds: delay.toLocaleString(locale, { minimumFractionDigits: 1, maximumFractionDigits: delay < 0.1 ? 2 : 1 }) });
   const name = t(`live.transport.${transport}`);
   if (!all) return late && <span className="latency">{late}</span>;
   return (
