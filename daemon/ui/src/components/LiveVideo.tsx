@@ -22,7 +22,7 @@ export function LiveVideo({
   stream: 'main' | 'sub';
   label: string;
   chosen?: Chosen;
-  /** What is told over the picture: nothing, the delay, or also how it comes and why not faster. */
+  /** What is told over the picture: nothing, a delay of a second and more, or always and also how it comes and why not faster. */
   detail?: 'none' | 'delay' | 'all';
   /** Why the camera sends nothing, in the reader's language; else it is told in the box's words. */
   reason?: string | undefined;
@@ -65,13 +65,20 @@ export function LiveVideo({
   );
 }
 
+/** The clocks of box and browser are not compared better than this. */
+const LEAST_S = 0.1;
+/** From here on a tile tells that it is late. */
+const LATE_S = 1;
+
 /** How the picture comes, how late it is, and why not faster. */
 function Mark({ state, all }: { state: Extract<LiveState, { kind: 'playing' }>; all: boolean }) {
   const { t, locale } = useI18n();
   const { delay, transport, why } = state;
-  const late = delay === null ? null : t('live.latency', { seconds: delay.toLocaleString(locale, { minimumFractionDigits: 1, maximumFractionDigits: delay < 0.1 ? 2 : 1 }) });
+  const seconds = (value: number): string => value.toLocaleString(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const late = delay === null ? null : t('live.latency', { seconds: delay < LEAST_S ? `< ${seconds(LEAST_S)}` : seconds(delay) });
   const name = t(`live.transport.${transport}`);
-  if (!all) return late && <span className="latency">{late}</span>;
+  // A wall of figures that are all well tells nothing.
+  if (!all) return late !== null && delay !== null && delay >= LATE_S && <span className="latency">{late}</span>;
   return (
     <span className="latency" data-delay={delay?.toFixed(3)}>
       {late ? `${name} · ${late}` : name}
