@@ -85,9 +85,8 @@ def box(binary: Path, url: str, ui: Path | None):
     with tempfile.TemporaryDirectory(prefix="gtv-bench-") as folder:
         edge = Box(binary, {"cameras": [], "user": "", "password": ""})
         text = edge.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "127.0.0.1:0"{page}')
-        text += (
-            f'[live]\npart = "100ms"\nwebrtc_port = 0\nmax_viewers = 64\n[[camera]]\nid = "stamp"\nmain_url = "{url}"\nlpr = "off"\n'
-        )
+        text += "[live]\nwebrtc_port = 0\nmax_viewers = 64\n"
+        text += f'[[camera]]\nid = "stamp"\nmain_url = "{url}"\nlpr = "off"\n'
         edge.config.write_text(text)
         shot = os.environ.get("GTV_SHOTS")
         try:

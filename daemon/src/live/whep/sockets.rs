@@ -189,8 +189,9 @@ mod tests {
         let (queue, mut received) = mpsc::channel(4);
         let registered = sockets.register("ours".to_owned(), queue);
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for data in [&b"noise"[..], &[0; 20], &[]] {
-            client.send_to(data, local.address).await.unwrap();
+            stranger.send_to(data, local.address).await.unwrap();
         }
         let known = client.local_addr().unwrap();
         lock(&sockets.routes).peers.insert(known, "ours".to_owned());
