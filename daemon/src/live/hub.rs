@@ -219,6 +219,10 @@ impl FragmentSink for Channel {
     fn wants_parts(&self) -> bool {
         lock(&self.state).part_viewers > 0
     }
+
+    fn wants_pictures(&self) -> bool {
+        lock(&self.state).viewers > 0
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

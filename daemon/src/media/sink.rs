@@ -16,6 +16,11 @@ pub trait FragmentSink: Send + Sync {
     fn wants_parts(&self) -> bool {
         false
     }
+
+    /// Whether somebody waits for each picture the moment it is complete.
+    fn wants_pictures(&self) -> bool {
+        false
+    }
 }
 
 /// Everybody who gets the fragments of one stream.
