@@ -152,19 +152,18 @@ impl Hls {
             return Ok(live.clone());
         }
         let seat = self.hub.sit(&key.0, key.1)?;
-        let live = match known {
-            Some(live) => live,
-            None => {
-                let follower = self.hub.follow(&key.0, key.1)?;
-                let live = Arc::new(Live {
-                    window: Mutex::new(Window::new(self.part_us)),
-                    version: watch::Sender::new(0),
-                    sessions: Mutex::default(),
-                });
-                streams.insert(key.clone(), live.clone());
-                tokio::spawn(self.clone().feed(key.clone(), live.clone(), follower));
-                live
-            }
+        let live = if let Some(live) = known {
+            live
+        } else {
+            let follower = self.hub.follow(&key.0, key.1)?;
+            let live = Arc::new(Live {
+                window: Mutex::new(Window::new(self.part_us)),
+                version: watch::Sender::new(0),
+                sessions: Mutex::default(),
+            });
+            streams.insert(key.clone(), live.clone());
+            tokio::spawn(self.clone().feed(key.clone(), live.clone(), follower));
+            live
         };
         metrics::gauge!("gtv_live_viewers", "protocol" => "hls").increment(1.0);
         lock(&live.sessions).insert(session.to_owned(), Session { heard: Instant::now(), _seat: seat });

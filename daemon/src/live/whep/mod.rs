@@ -103,7 +103,8 @@ impl Whep {
         let (camera, gauge) = (camera.clone(), metrics::gauge!("gtv_live_viewers", "protocol" => "webrtc"));
         tokio::spawn(async move {
             gauge.increment(1.0);
-            let reason = session.run(stop).await;
+            // The state of ICE, DTLS and SRTP makes it large.
+            let reason = Box::pin(session.run(stop)).await;
             tracing::debug!(%camera, session = %id, reason, "WebRTC session ended");
             gauge.decrement(1.0);
             drop(registered);
