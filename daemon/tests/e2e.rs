@@ -33,7 +33,7 @@ async fn a_camera_all_the_way_to_the_centre() {
     let garage = Garage::start_new("");
     let center = Center::start_vending(&postgres, &garage);
     let demo = Demo::street(&[]);
-    let mut edge = Edge::new(&format!("[sync]\nurl = \"{}\"\n", center.url()));
+    let mut edge = Edge::new(&format!("[live]\nwebrtc_port = 0\n[sync]\nurl = \"{}\"\n", center.url()));
     edge.start();
 
     let seen = browse(&edge, &demo);

@@ -3,13 +3,13 @@
 import argparse
 import json
 
-from . import lpr, passages, record, search, start, sync, timeline, watchlist
+from . import live, lpr, passages, record, search, start, sync, timeline, watchlist
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    modules = {"record": record, "start": start, "lpr": lpr, "passages": passages}
+    modules = {"record": record, "start": start, "live": live, "lpr": lpr, "passages": passages}
     modules |= {"search": search, "watchlist": watchlist, "sync": sync, "timeline": timeline}
     for name, module in modules.items():
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])

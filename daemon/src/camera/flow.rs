@@ -35,6 +35,9 @@ impl PipeOutput for Output {
     }
 
     fn picture(&mut self, picture: Picture) {
+        for sink in &self.sinks {
+            sink.picture(&picture);
+        }
         if let Some(ring) = &self.ring {
             ring.push(picture.clone());
         }
@@ -143,7 +146,9 @@ impl Flow {
     /// Whether somebody needs frames as they come: viewers, the plate reader, or a connection that has yet to show that
     /// it works.
     pub fn is_urgent(&self) -> bool {
-        self.watch.first || self.output.decoder.is_some() || self.output.ring.is_some() || self.output.wants_parts()
+        let Output { sinks, decoder, ring } = &self.output;
+        let watched = sinks.iter().any(|sink| sink.wants_parts() || sink.wants_pictures());
+        self.watch.first || decoder.is_some() || ring.is_some() || watched
     }
 
     /// Reports what is new, and fails when nothing comes. To be called several times a second at least.

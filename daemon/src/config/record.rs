@@ -1,5 +1,6 @@
 //! `[record]`, `[clips]` and `[live]`: what is kept on disk, cut out as evidence, and shown now.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -56,10 +57,14 @@ pub struct LiveConfig {
     pub part: HumanDuration,
     /// Viewers a camera may have at the same time.
     pub max_viewers: usize,
+    /// UDP port of WebRTC; 0 takes any free one.
+    pub webrtc_port: u16,
+    /// Where other recorders read the cameras by RTSP; off when absent.
+    pub rtsp_listen: Option<SocketAddr>,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { part: HumanDuration::millis(200), max_viewers: 16 }
+        Self { part: HumanDuration::millis(100), max_viewers: 16, webrtc_port: 8189, rtsp_listen: None }
     }
 }

@@ -1,4 +1,4 @@
-//! Passes fragments from cameras to viewers. A viewer that falls behind loses fragments alone.
+//! Passes fragments and single pictures from cameras to viewers. A viewer that falls behind loses them alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
+use super::pictures::Pictures;
 use super::ring::Ring;
 use crate::base::ids::CameraId;
-use crate::media::{Fragment, FragmentSink, StreamKind};
+use crate::base::time::UtcMicros;
+use crate::media::{Fragment, FragmentSink, Picture, StreamKind};
 
 /// About ten seconds of parts: a viewer that is further behind starts again at a key frame.
-const QUEUE: usize = 64;
+const FRAGMENTS: usize = 64;
+/// Four seconds at 30 pictures a second.
+const PICTURES: usize = 120;
 /// A stream that sent nothing for this long has nothing live to show.
 const SILENT_AFTER: Duration = Duration::from_secs(15);
 
@@ -20,17 +24,64 @@ const SILENT_AFTER: Duration = Duration::from_secs(15);
 pub enum Refusal {
     /// The stream does not run now.
     Silent,
-    /// So many people watch this camera already.
+    /// So many people watch this stream already.
     Full { viewers: usize },
 }
 
-/// One viewer's share of a stream; dropping it ends the watching.
+/// One viewer's share of a stream in fragments; dropping it ends the watching.
 #[derive(Debug)]
 pub struct Subscription {
     /// From the last key frame on.
     pub recent: Vec<Arc<Fragment>>,
     /// What comes after `recent`; `Lagged(n)` says how many fragments this viewer was too slow for.
     pub next: broadcast::Receiver<Arc<Fragment>>,
+    _seat: Seat,
+}
+
+/// One viewer's share of a stream in single pictures; dropping it ends the watching.
+#[derive(Debug)]
+pub struct PictureSubscription {
+    /// From the last key frame on.
+    pub recent: Vec<Picture>,
+    /// What comes after `recent`.
+    pub next: broadcast::Receiver<Picture>,
+    /// The camera sends B-frames.
+    pub reordered: bool,
+    seat: Seat,
+}
+
+impl PictureSubscription {
+    /// Begins again at the last key frame, in the same seat.
+    pub fn restart(&mut self) {
+        let state = lock(&self.seat.state);
+        self.recent = state.pictures.recent();
+        self.reordered = state.pictures.reordered();
+        self.next = self.next.resubscribe();
+    }
+}
+
+/// A stream in fragments for one who serves several viewers, each of whom has a seat of its own.
+#[derive(Debug)]
+pub struct Follower {
+    /// From the last key frame on.
+    pub recent: Vec<Arc<Fragment>>,
+    /// What comes after `recent`.
+    pub next: broadcast::Receiver<Arc<Fragment>>,
+}
+
+/// One viewer's place at a stream. It does not keep the stream's channels open: viewers must see them end.
+#[derive(Debug)]
+pub struct Seat {
+    state: Arc<Mutex<State>>,
+    parts: bool,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        state.viewers -= 1;
+        state.part_viewers -= usize::from(self.parts);
+    }
 }
 
 type Channels = HashMap<(CameraId, StreamKind), Arc<Channel>>;
@@ -44,14 +95,19 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Channel {
-    state: Mutex<State>,
-    viewers: broadcast::Sender<Arc<Fragment>>,
+    state: Arc<Mutex<State>>,
+    fragments: broadcast::Sender<Arc<Fragment>>,
+    pictures: broadcast::Sender<Picture>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     ring: Ring,
+    pictures: Pictures,
     last: Option<Instant>,
+    viewers: usize,
+    /// Those of them who wait for parts.
+    part_viewers: usize,
 }
 
 impl Hub {
@@ -60,12 +116,15 @@ impl Hub {
         Self { channels: Arc::default(), max_viewers }
     }
 
-    /// Where the camera's thread puts its fragments.
+    /// Where the camera's thread puts what it makes.
     pub fn sink(&self, camera: &CameraId, stream: StreamKind) -> Arc<dyn FragmentSink> {
         let mut channels = lock(&self.channels);
         let channel = channels.entry((camera.clone(), stream)).or_insert_with(|| {
-            let state = Mutex::new(State { ring: Ring::default(), last: None });
-            Arc::new(Channel { state, viewers: broadcast::Sender::new(QUEUE) })
+            Arc::new(Channel {
+                state: Arc::default(),
+                fragments: broadcast::Sender::new(FRAGMENTS),
+                pictures: broadcast::Sender::new(PICTURES),
+            })
         });
         channel.clone()
     }
@@ -78,15 +137,41 @@ impl Hub {
     pub fn watch(&self, camera: &CameraId, stream: StreamKind) -> Result<Subscription, Refusal> {
         let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
         // Under the lock that `push` takes: nothing falls between the recent fragments and the next one.
+        let mut state = lock(&channel.state);
+        state.admit(self.max_viewers, true)?;
+        let (recent, next) = (state.ring.recent(), channel.fragments.subscribe());
+        drop(state);
+        Ok(Subscription { recent, next, _seat: Seat { state: channel.state.clone(), parts: true } })
+    }
+
+    /// For viewers that take each picture the moment it is complete.
+    pub fn watch_pictures(&self, camera: &CameraId, stream: StreamKind) -> Result<PictureSubscription, Refusal> {
+        let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
+        let mut state = lock(&channel.state);
+        state.admit(self.max_viewers, false)?;
+        let (recent, reordered) = (state.pictures.recent(), state.pictures.reordered());
+        let next = channel.pictures.subscribe();
+        drop(state);
+        let seat = Seat { state: channel.state.clone(), parts: false };
+        Ok(PictureSubscription { recent, next, reordered, seat })
+    }
+
+    /// A seat for a viewer of parts who is served by a follower.
+    pub fn sit(&self, camera: &CameraId, stream: StreamKind) -> Result<Seat, Refusal> {
+        let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
+        lock(&channel.state).admit(self.max_viewers, true)?;
+        Ok(Seat { state: channel.state.clone(), parts: true })
+    }
+
+    pub fn follow(&self, camera: &CameraId, stream: StreamKind) -> Result<Follower, Refusal> {
+        let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
         let state = lock(&channel.state);
-        if state.last.is_none_or(|last| last.elapsed() > SILENT_AFTER) {
-            return Err(Refusal::Silent);
-        }
-        let viewers = channel.viewers.receiver_count();
-        if viewers >= self.max_viewers {
-            return Err(Refusal::Full { viewers });
-        }
-        Ok(Subscription { recent: state.ring.recent(), next: channel.viewers.subscribe() })
+        Ok(Follower { recent: state.ring.recent(), next: channel.fragments.subscribe() })
+    }
+
+    /// The newest picture: its time on the stream's own timeline, and when it was taken.
+    pub fn newest(&self, camera: &CameraId, stream: StreamKind) -> Option<(i64, UtcMicros)> {
+        lock(&self.channel(camera, stream)?.state).pictures.newest()
     }
 
     /// The newest fragment that begins with a key frame, for a still.
@@ -102,17 +187,41 @@ impl Hub {
     }
 }
 
+impl State {
+    fn admit(&mut self, max_viewers: usize, parts: bool) -> Result<(), Refusal> {
+        if self.last.is_none_or(|last| last.elapsed() > SILENT_AFTER) {
+            return Err(Refusal::Silent);
+        }
+        if self.viewers >= max_viewers {
+            return Err(Refusal::Full { viewers: self.viewers });
+        }
+        self.viewers += 1;
+        self.part_viewers += usize::from(parts);
+        Ok(())
+    }
+}
+
 impl FragmentSink for Channel {
     fn push(&self, fragment: &Arc<Fragment>) {
         let mut state = lock(&self.state);
         state.ring.push(fragment);
         state.last = Some(Instant::now());
         // Fails only when nobody watches.
-        let _ = self.viewers.send(fragment.clone());
+        let _ = self.fragments.send(fragment.clone());
+    }
+
+    fn picture(&self, picture: &Picture) {
+        let mut state = lock(&self.state);
+        state.pictures.push(picture);
+        let _ = self.pictures.send(picture.clone());
     }
 
     fn wants_parts(&self) -> bool {
-        self.viewers.receiver_count() > 0
+        lock(&self.state).part_viewers > 0
+    }
+
+    fn wants_pictures(&self) -> bool {
+        lock(&self.state).viewers > 0
     }
 }
 

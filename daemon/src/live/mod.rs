@@ -1,7 +1,13 @@
-//! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments are the ones
-//! that are recorded, shared and never copied.
+//! Live video: the newest group of pictures of each stream, and a bounded queue for each viewer. Fragments and pictures
+//! are the ones that are recorded, shared and never copied. `whep` sends pictures by WebRTC, `hls` fragments by
+//! HTTP, `rtsp` pictures to other recorders.
 
+pub mod hls;
 mod hub;
+mod pictures;
 mod ring;
+mod rtp;
+pub mod rtsp;
+pub mod whep;
 
-pub use hub::{Hub, Refusal, Subscription};
+pub use hub::{Hub, PictureSubscription, Refusal, Subscription};

@@ -22,6 +22,8 @@ pub struct Picture {
     pub data: Bytes,
     pub key: bool,
     pub time: UtcMicros,
+    /// When it is shown on the stream's own continuous timeline, 1/90000 s.
+    pub pts: i64,
     pub config: Arc<VideoConfig>,
 }
 
@@ -233,7 +235,7 @@ mod tests {
         let image = RgbImage { width: 64, height: 64, data: (0..64 * 64 * 3).map(value).collect() };
         let data = jpeg::encode(&image, 85).unwrap();
         let config = Arc::new(VideoConfig::from_jpeg(&data).unwrap());
-        Picture { data, key, time: UtcMicros(number * 100_000), config }
+        Picture { data, key, time: UtcMicros(number * 100_000), pts: number * 9000, config }
     }
 
     fn watching(slot: &Arc<FrameSlot>) -> Loop {

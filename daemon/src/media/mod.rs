@@ -35,6 +35,7 @@ mod url;
 mod wake;
 mod wall;
 
+pub use access_unit::sized_units;
 pub use audio::{AudioConfig, AudioParams};
 pub use codec::{VideoCodec, VideoConfig};
 pub use decode::{DecoderChoice, DecoderWorker, Picture};

@@ -35,6 +35,8 @@ pub struct Muxer {
     video: Vec<Sample>,
     audio: Vec<Sample>,
     bytes: usize,
+    /// Length of the group of pictures so far, fragments given out included.
+    group: i64,
     start: UtcMicros,
     gap: Option<Arc<str>>,
     /// Where the last fragment ended.
@@ -54,6 +56,7 @@ impl Muxer {
             video: Vec::new(),
             audio: Vec::new(),
             bytes: 0,
+            group: 0,
             start: UtcMicros(0),
             gap: None,
             end: None,
@@ -74,6 +77,7 @@ impl Muxer {
     /// What follows is described by `init`. Ends the fragment under way.
     pub fn set_init(&mut self, init: Arc<InitSegment>) -> Option<Arc<Fragment>> {
         let done = self.cut(true, None);
+        self.group = 0;
         self.audio.clear();
         self.init = Some(init);
         done
@@ -82,13 +86,18 @@ impl Muxer {
     /// Adds a frame; `parts`: somebody waits for less than a whole group. At most two fragments come out.
     pub fn push(&mut self, frame: VideoSample, parts: bool) -> [Option<Arc<Fragment>>; 2] {
         let VideoSample { sample, wall, gap } = frame;
-        let ends_group = sample.key && self.length() >= SHORTEST;
+        // Of the group and not of the part under way: a key frame in the middle of a part would hide from viewers.
+        let ends_group = sample.key && self.group >= SHORTEST;
         let before = if ends_group || gap.is_some() { self.cut(true, Some(wall)) } else { None };
+        if ends_group || gap.is_some() {
+            self.group = 0;
+        }
         if self.video.is_empty() {
             // Dates are slewed a little between fragments; they join all the same (R3).
             self.start = self.end.map_or(wall, |end| if wall.since(end) <= JOINS_US { end } else { wall });
             self.gap = gap;
         }
+        self.group += i64::from(sample.duration);
         self.bytes += sample.data.len();
         self.video.push(sample);
         let long = self.length() >= if parts || self.fresh { self.part_ticks.min(LONGEST) } else { LONGEST };
@@ -188,6 +197,14 @@ mod tests {
         assert_eq!(parts.len(), 10);
         assert!(parts[0].key && parts[1..].iter().all(|part| !part.key));
         assert!(parts.windows(2).all(|pair| pair[0].end() == pair[1].start));
+        let odd = run(&mut muxer(), 0..146, 48, true);
+        let begins: Vec<i64> = odd.iter().filter(|part| part.key).map(|part| part.tfdt / 3600).collect();
+        assert_eq!(
+            begins,
+            [0, 48, 96, 144][..begins.len()],
+            "groups that are no multiple of a part begin one all the same"
+        );
+        assert!(begins.len() >= 3 && odd.iter().all(|part| part.frames <= 5));
         let long = run(&mut muxer(), 0..201, 1000, false);
         assert_eq!(long.iter().map(|fragment| fragment.frames).collect::<Vec<_>>(), [100, 100]);
         assert_eq!(run(&mut muxer(), 0..27, 1, false).len(), 2, "key frames alone make half-second fragments");

@@ -311,7 +311,7 @@ impl StreamPipe {
         for fragment in self.muxer.push(VideoSample { sample, wall: date, gap }, parts).into_iter().flatten() {
             out.fragment(fragment);
         }
-        out.picture(Picture { data: unit.data, key: unit.key, time: shown, config });
+        out.picture(Picture { data: unit.data, key: unit.key, time: shown, pts: stamp.pts, config });
     }
 }
 

@@ -158,7 +158,7 @@ mod tests {
         let image = RgbImage { width: 16, height: 16, data: vec![value; 16 * 16 * 3] };
         let data = jpeg::encode(&image, 95).unwrap();
         let config = Arc::new(VideoConfig::from_jpeg(&data).unwrap());
-        Picture { data, key: frame % group == 0, time: UtcMicros(frame * 40_000), config }
+        Picture { data, key: frame % group == 0, time: UtcMicros(frame * 40_000), pts: frame * 3600, config }
     }
 
     fn large(frame: i64, bytes: usize) -> Picture {

@@ -21,6 +21,8 @@ use super::ui::Ui;
 use crate::base::ids::CameraId;
 use crate::camera::CameraStatus;
 use crate::config::Config;
+use crate::live::hls::Hls;
+use crate::live::whep::Whep;
 use crate::store::{AuditEntry, Store};
 
 /// Requests a minute and address that deal with passwords and tokens.
@@ -46,6 +48,8 @@ pub struct App {
     pub thumbnails: Thumbnails,
     pub fast: FastPlaybacks,
     pub exports: Exports,
+    pub whep: Whep,
+    pub hls: Hls,
     pub started: Instant,
     login_rate: Mutex<RateLimit>,
     rate: Mutex<RateLimit>,
@@ -53,13 +57,16 @@ pub struct App {
 
 impl App {
     pub fn new(context: WebContext, stop: CancellationToken) -> ApiResult<Arc<Self>> {
-        let web = context.supervisor.config().web.clone();
+        let config = context.supervisor.config();
+        let web = config.web.clone();
         Ok(Arc::new(Self {
             tokens: Tokens::new(*web.access_lifetime),
             passwords: Passwords::new()?,
             ui: Ui::new(web.ui_dir),
             routes: routes::table(),
             lockout: Mutex::default(),
+            hls: Hls::new(context.live.clone(), *config.live.part, stop.clone()),
+            whep: Whep::new(context.live.clone(), config.live.webrtc_port, stop.clone()),
             stop,
             discovering: Semaphore::new(1),
             changing: tokio::sync::Mutex::default(),

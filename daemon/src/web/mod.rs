@@ -15,6 +15,7 @@ pub(crate) mod range;
 mod reply;
 mod request;
 mod routes;
+mod rtsp;
 mod server;
 mod setup;
 mod snapshot;
@@ -38,6 +39,8 @@ use crate::base::tasks::{OnExit, Tasks};
 pub enum WebError {
     #[error("web.listen {address}: {source}; free the port or choose another in the configuration")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("live.rtsp_listen {address}: {source}; free the port or choose another in the configuration")]
+    Rtsp { address: SocketAddr, source: std::io::Error },
     #[error("preparing the page: {0}")]
     Prepare(String),
 }
@@ -58,6 +61,7 @@ pub async fn serve(context: WebContext, tasks: &Tasks) -> Result<Serving, WebErr
     let bound = listener.local_addr().map_err(failed)?;
     let setup_code = setup::prepare(&context.store).await.map_err(|e| WebError::Prepare(e.to_string()))?;
     let app = app::App::new(context, tasks.token()).map_err(|e| WebError::Prepare(e.to_string()))?;
+    rtsp::start(&app, tasks).await?;
     tasks.spawn("web", OnExit::Restart, move |stop| {
         let (app, listener) = (app.clone(), listener.clone());
         async move {

@@ -4,8 +4,8 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use super::api::{
-    alerts, audit, cameras, coverage, detections, devices, exports, live, locks, ops, recordings, session, status,
-    timeline, users, watch_entries, watchlists,
+    alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
+    timeline, users, watch_entries, watchlists, whep,
 };
 
 #[derive(OpenApi)]
@@ -31,7 +31,8 @@ use super::api::{
         audit::list, status::settings, status::status,
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
-        live::watch, live::snapshot, recordings::spans, recordings::describe, recordings::playback,
+        live::watch, live::snapshot, live::clock, hls::file, whep::open, whep::close,
+        recordings::spans, recordings::describe, recordings::playback,
         timeline::timeline, timeline::passage, timeline::thumbnail,
         exports::create, exports::download,
         coverage::list, locks::list, locks::create, locks::remove,

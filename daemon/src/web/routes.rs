@@ -7,8 +7,8 @@ use http::Method;
 use warp::reply::Response;
 
 use super::api::{
-    alerts, audit, cameras, coverage, detections, devices, exports, live, locks, ops, recordings, session, status,
-    timeline, users, watch_entries, watchlists,
+    alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
+    timeline, users, watch_entries, watchlists, whep,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -122,6 +122,10 @@ pub fn table() -> Vec<Route> {
         route(post.clone(), "/api/cidades/discover/probe", operator, devices::probe).login_class(),
         route(get.clone(), "/api/streaming/cameras/{id}/live", viewer, live::watch),
         route(get.clone(), "/api/streaming/cameras/{id}/snapshot.jpg", viewer, live::snapshot),
+        route(get.clone(), "/api/streaming/cameras/{id}/clock", viewer, live::clock),
+        route(get.clone(), "/api/streaming/cameras/{id}/hls/{file}", viewer, hls::file),
+        route(post.clone(), "/api/streaming/cameras/{id}/whep", viewer, whep::open),
+        route(delete.clone(), "/api/streaming/cameras/{id}/whep/{session}", viewer, whep::close),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
         route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),

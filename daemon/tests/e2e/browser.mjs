@@ -187,7 +187,14 @@ try {
   seen.camera = new URL(page.url()).pathname.split('/').pop();
   seen.live = await plays('.video video');
   seen.added_at_ms = Date.now();
+  // The fastest way by itself, each other way on request; the delay is told.
+  await page.waitForSelector('.live-frame .video[data-transport="webrtc"] .latency[data-delay]', { timeout: SLOW });
   await shot('live');
+  for (const [name, way] of [['MSE', 'mse'], ['HLS', 'hls'], ['Automatic', 'webrtc']]) {
+    await page.getByLabel('How the picture comes').selectOption({ label: name });
+    await page.waitForSelector(`.live-frame .video[data-transport="${way}"]`, { timeout: SLOW });
+    await plays('.video video');
+  }
   await page.goto(`${GTV_PAGE}/cameras`);
   await page.getByText('Streaming').first().waitFor({ timeout: SLOW });
   await page.locator('.tile-video[data-live="playing"]').waitFor({ timeout: SLOW });

@@ -3,10 +3,12 @@
 mod access;
 mod exports;
 mod harness;
+mod live;
 mod media;
 mod openapi;
 mod plates;
 mod recording;
+mod rtsp;
 mod sockets;
 mod timeline;
 mod watchlists;

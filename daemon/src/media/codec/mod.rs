@@ -106,6 +106,11 @@ impl VideoConfig {
         }
     }
 
+    /// The NAL units that a decoder needs before the first picture.
+    pub fn parameter_sets(&self) -> &[Bytes] {
+        &self.sets
+    }
+
     /// Whether a key frame that carries these NAL units still belongs to this configuration. One without parameter
     /// sets does.
     pub fn still_fits<'a>(&self, nals: impl Iterator<Item = &'a [u8]>) -> bool {

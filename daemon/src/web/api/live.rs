@@ -2,9 +2,12 @@
 use std::sync::Arc;
 
 use http::{StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::{Reply, Response};
 
 use super::cameras::missing;
+use crate::base::time::UtcMicros;
 use crate::web::app::App;
 use crate::web::error::{ApiResult, ErrorBody};
 use crate::web::live_source;
@@ -28,13 +31,46 @@ pub async fn watch(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
     }
     let ws = socket::limited(req.websocket()?);
     let who = req.who()?.clone();
-    let issued = crate::base::time::UtcMicros::now().0 / 1_000_000;
+    let issued = UtcMicros::now().0 / 1_000_000;
     let source = live_source::open(&app, camera, stream);
     let response = ws.on_upgrade(move |ws| async move {
         let stop = app.stop.clone();
         socket::pump(ws, source, || !app.tokens.is_revoked(&who, issued), stop).await;
     });
     Ok(response.into_response())
+}
+
+/// What the box's clock says, so that a player can tell how late it shows pictures.
+#[derive(Serialize, ToSchema)]
+pub struct Clock {
+    /// Microseconds UTC.
+    now: i64,
+    /// Absent while the stream does not run.
+    newest: Option<Newest>,
+}
+
+/// The newest picture of a stream.
+#[derive(Serialize, ToSchema)]
+pub struct Newest {
+    /// Its media time, 1/90000 s: that of fragments; its lower 32 bits are the RTP timestamp.
+    ticks: i64,
+    /// When it was taken, microseconds UTC.
+    at: i64,
+}
+
+/// The box's clock and the media time of the newest picture.
+#[utoipa::path(get, path = "/api/streaming/cameras/{id}/clock", tag = "streaming",
+    params(("id" = String, Path, description = "Camera"),
+           ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
+    responses((status = 200, body = Clock), (status = 404, body = ErrorBody)))]
+pub async fn clock(app: Arc<App>, req: Req) -> ApiResult<Response> {
+    let camera = req.camera_id()?;
+    let stream = req.query_stream()?;
+    if app.config().camera(&camera).is_none() {
+        return Err(missing(&camera));
+    }
+    let newest = app.context.live.newest(&camera, stream).map(|(ticks, at)| Newest { ticks, at: at.0 });
+    reply::json(&Clock { now: UtcMicros::now().0, newest })
 }
 
 /// The last key frame of a camera as a picture.

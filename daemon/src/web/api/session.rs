@@ -132,15 +132,8 @@ pub async fn setup(app: Arc<App>, req: Req) -> ApiResult<Response> {
     responses((status = 200, body = Session), (status = 401, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub async fn login(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let asked: LoginRequest = req.json()?;
-    let username = asked.username.trim().to_lowercase();
-    let name: String = username.chars().take(64).collect();
-    check_lock(&app, &name)?;
-    let user = app.store().user_by_name(&name).await?;
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.passwords.verify(asked.password, stored).await?;
-    let Some(user) = user.filter(|user| matches && !user.disabled) else {
-        lock(&app).failed(&name, Instant::now());
-        metrics::counter!("gtv_logins_total", "outcome" => "refused").increment(1);
+    let name = login_name(&asked.username);
+    let Some(user) = check_password(&app, &name, asked.password).await? else {
         app.audit_as(&req, &name, "login", "session", Outcome::Refused).await?;
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -149,10 +142,29 @@ pub async fn login(app: Arc<App>, req: Req) -> ApiResult<Response> {
             "Check both; an administrator of this box can set a new password.",
         ));
     };
-    lock(&app).succeeded(&name);
-    metrics::counter!("gtv_logins_total", "outcome" => "done").increment(1);
     app.audit_as(&req, &user.name, "login", "session", Outcome::Done).await?;
     start_session(&app, &req, &user, StatusCode::OK).await
+}
+
+/// How a name is looked for, whoever typed it.
+pub fn login_name(given: &str) -> String {
+    given.trim().to_lowercase().chars().take(64).collect()
+}
+
+/// The user with this name and password, if there is one; wrong attempts lock the name for a while.
+pub async fn check_password(app: &App, name: &str, password: Secret) -> ApiResult<Option<UserRow>> {
+    check_lock(app, name)?;
+    let user = app.store().user_by_name(name).await?;
+    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    let matches = app.passwords.verify(password, stored).await?;
+    let user = user.filter(|user| matches && !user.disabled);
+    let outcome = if user.is_some() { "done" } else { "refused" };
+    metrics::counter!("gtv_logins_total", "outcome" => outcome).increment(1);
+    match &user {
+        Some(_) => lock(app).succeeded(name),
+        None => lock(app).failed(name, Instant::now()),
+    }
+    Ok(user)
 }
 
 /// Gives a new access token for the refresh cookie, which is replaced too.

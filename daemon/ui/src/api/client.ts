@@ -63,7 +63,8 @@ export interface RequestOptions {
   signal?: AbortSignal;
 }
 
-export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
+/** The answer of a success as it came. */
+export async function respond(path: string, options: RequestOptions = {}): Promise<Response> {
   const send = (): Promise<Response> => {
     const init: RequestInit = { method: options.method ?? 'GET', headers: { 'X-GTV-Request': '1' } };
     if (options.signal) init.signal = options.signal;
@@ -89,6 +90,11 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
     throw new ApiError(0, 'offline', 'The box does not answer.', 'Check the network and that the box is on.');
   }
   if (!response.ok) throw await failure(response);
+  return response;
+}
+
+export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
+  const response = await respond(path, options);
   if (response.status === 204) return undefined as T;
   if (response.headers.get('Content-Type')?.startsWith('text/plain')) return (await response.text()) as T;
   return (await response.json()) as T;

@@ -1,28 +1,36 @@
 // A live picture of one camera that says why when there is none.
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState, type ReactNode } from 'react';
 
 import { useI18n } from '../i18n';
-import { LivePlayer, type LiveState } from '../lib/live-player';
+import type { Chosen } from '../lib/live-choice';
+import { LivePlayer } from '../lib/live-player';
+import type { LiveState } from '../lib/live-state';
+import { Button } from './basics';
 import { NoPictureIcon } from './icons';
 
 export function LiveVideo({
   camera,
   stream,
   label,
-  latency = false,
+  chosen = 'auto',
+  detail = 'none',
   reason,
   onPlaying,
+  onOther,
 }: {
   camera: string;
   stream: 'main' | 'sub';
   label: string;
-  latency?: boolean;
+  chosen?: Chosen;
+  /** What is told over the picture: nothing, a delay of a second and more, or always and also how it comes and why not faster. */
+  detail?: 'none' | 'delay' | 'all';
   /** Why the camera sends nothing, in the reader's language; else it is told in the box's words. */
   reason?: string | undefined;
   /** Given, only the picture is shown: whoever asks shows something else while there is none. */
   onPlaying?: (playing: boolean) => void;
+  /** Shows the camera's other stream, where this one cannot be played. */
+  onOther?: (() => void) | undefined;
 }) {
-  const { t, locale } = useI18n();
   const video = useRef<HTMLVideoElement>(null);
   const [state, setState] = useState<LiveState>({ kind: 'connecting' });
   useEffect(() => {
@@ -35,7 +43,7 @@ export function LiveVideo({
         player?.destroy();
         player = null;
       } else {
-        player ??= new LivePlayer(element, `/api/streaming/cameras/${encodeURIComponent(camera)}/live?stream=${stream}`, setState);
+        player ??= new LivePlayer(element, camera, stream, chosen, setState);
       }
     };
     follow();
@@ -44,26 +52,42 @@ export function LiveVideo({
       document.removeEventListener('visibilitychange', follow);
       player?.destroy();
     };
-  }, [camera, stream]);
+  }, [camera, stream, chosen]);
   const playing = state.kind === 'playing';
   useEffect(() => onPlaying?.(playing), [playing, onPlaying]);
   return (
-    <div className={`video ${state.kind}`} data-live={state.kind}>
+    <div className={`video ${state.kind}`} data-live={state.kind} data-transport={playing ? state.transport : undefined}>
       <video ref={video} aria-label={label} muted playsInline />
-      {state.kind === 'playing' ? (
-        latency && (
-          <span className="latency">
-            {t('live.latency', { seconds: state.latency.toLocaleString(locale, { maximumFractionDigits: 1 }) })}
-          </span>
-        )
-      ) : (
-        !onPlaying && <Overlay state={state} reason={reason} />
-      )}
+      {state.kind === 'playing'
+        ? detail !== 'none' && <Mark state={state} all={detail === 'all'} />
+        : !onPlaying && <Overlay state={state} reason={reason} onOther={onOther} />}
     </div>
   );
 }
 
-function Overlay({ state, reason }: { state: Exclude<LiveState, { kind: 'playing' }>; reason: string | undefined }) {
+/** The clocks of box and browser are not compared better than this. */
+const LEAST_S = 0.1;
+/** From here on a tile tells that it is late. */
+const LATE_S = 1;
+
+/** How the picture comes, how late it is, and why not faster. */
+function Mark({ state, all }: { state: Extract<LiveState, { kind: 'playing' }>; all: boolean }) {
+  const { t, locale } = useI18n();
+  const { delay, transport, why } = state;
+  const seconds = (value: number): string => value.toLocaleString(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const late = delay === null ? null : t('live.latency', { seconds: delay < LEAST_S ? `< ${seconds(LEAST_S)}` : seconds(delay) });
+  const name = t(`live.transport.${transport}`);
+  // A wall of figures that are all well tells nothing.
+  if (!all) return late !== null && delay !== null && delay >= LATE_S && <span className="latency">{late}</span>;
+  return (
+    <span className="latency" data-delay={delay?.toFixed(3)}>
+      {late ? `${name} · ${late}` : name}
+      {why && why !== 'chosen' && <span className="why">{t(`live.why.${why}`)}</span>}
+    </span>
+  );
+}
+
+function Overlay({ state, reason, onOther }: { state: Exclude<LiveState, { kind: 'playing' }>; reason: string | undefined; onOther: (() => void) | undefined }) {
   const { t } = useI18n();
   switch (state.kind) {
     case 'connecting':
@@ -76,18 +100,23 @@ function Overlay({ state, reason }: { state: Exclude<LiveState, { kind: 'playing
     case 'waiting':
       return <Reason title={state.state === 'streaming' ? t('live.waiting') : t(`state.${state.state}`)} detail={reason ?? state.reason} />;
     case 'unsupported':
-      return <Reason title={t('live.unsupported', { codec: codecName(state.mime) })} detail={t('live.unsupported_hint')} />;
+      return (
+        <Reason title={t('live.unsupported', { codec: codecName(state.mime) })} detail={t('live.unsupported_hint')}>
+          {onOther && <Button onClick={onOther}>{t('live.watch_other')}</Button>}
+        </Reason>
+      );
     case 'lost':
       return <Reason title={t('live.lost')} detail={state.reason} />;
   }
 }
 
-function Reason({ title, detail }: { title: string; detail: string }) {
+function Reason({ title, detail, children }: { title: string; detail: string; children?: ReactNode }) {
   return (
     <div className="overlay" role="status">
       <NoPictureIcon />
       <p>{title}</p>
       {detail !== '' && <p className="detail">{detail}</p>}
+      {children}
     </div>
   );
 }
@@ -97,5 +126,5 @@ export function codecName(mime: string): string {
   if (/hvc1|hev1/i.test(mime)) return 'H.265';
   if (/avc1/i.test(mime)) return 'H.264';
   if (/jpeg|mp4v/i.test(mime)) return 'MJPEG';
-  return mime;
+  return mime === '' ? 'HLS' : mime;
 }

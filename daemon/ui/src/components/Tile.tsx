@@ -20,19 +20,51 @@ export function TilePicture({ camera, state }: { camera: Camera; state: CameraSt
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  // Only the small stream: a wall of full pictures would be the box's and the phone's whole network.
-  const live = visible && state === 'streaming' && camera.sub_url !== null && !savesData();
+  // The small stream where there is one: a wall of full pictures would be the box's and the phone's whole network.
+  const stream = camera.sub_url === null ? 'main' : 'sub';
+  const live = useLiveSeat(visible && state === 'streaming' && !savesData());
   const shown = live && playing;
   return (
     <div ref={root} className="video tile-video" data-live={shown ? 'playing' : 'still'}>
       <Still camera={camera} state={state} renew={visible && !shown} />
       {live && (
         <div className={playing ? 'front' : 'behind'}>
-          <LiveVideo camera={camera.id} stream="sub" label={camera.name} onPlaying={setPlaying} />
+          <LiveVideo camera={camera.id} stream={stream} label={camera.name} detail="delay" onPlaying={setPlaying} />
         </div>
       )}
     </div>
   );
+}
+
+/** Live pictures at the same time; further tiles show stills. A browser decodes no more than some tens of them. */
+const LIVE_MAX = 16;
+let taken = 0;
+const waiting = new Set<() => void>();
+
+/** One of the live places while `wanted`, once one is free. */
+function useLiveSeat(wanted: boolean): boolean {
+  const [seated, setSeated] = useState(false);
+  useEffect(() => {
+    if (!wanted) return undefined;
+    let mine = false;
+    const take = (): void => {
+      if (mine || taken >= LIVE_MAX) return;
+      mine = true;
+      taken += 1;
+      waiting.delete(take);
+      setSeated(true);
+    };
+    waiting.add(take);
+    take();
+    return () => {
+      waiting.delete(take);
+      setSeated(false);
+      if (!mine) return;
+      taken -= 1;
+      [...waiting][0]?.();
+    };
+  }, [wanted]);
+  return seated;
 }
 
 /** Phones tell when their owner pays for every byte. */

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
-import { FragmentLength, decide, isStalled } from './live-buffer';
+import { Arrivals, Margin, decide, isStalled } from './live-buffer';
 
 const head = (current: number, buffered: [number, number][], fragment = 0.5) => ({
   current,
   buffered: buffered.map(([start, end]) => ({ start, end })),
   fragment,
+  margin: 0.3,
 });
 
 describe('decide', () => {
@@ -60,13 +61,33 @@ describe('isStalled', () => {
   });
 });
 
-describe('FragmentLength', () => {
-  it('forgets the long fragments from before anybody watched', () => {
-    const length = new FragmentLength();
-    expect(length.add(2)).toBe(2);
-    expect(length.add(0.2)).toBe(2);
-    for (let n = 0; n < 8; n += 1) length.add(0.2);
-    expect(length.add(0.2)).toBe(0.2);
-    expect(length.add(60)).toBe(4);
+describe('Arrivals', () => {
+  it('forgets long waits after a while', () => {
+    const arrivals = new Arrivals();
+    expect(arrivals.longest()).toBe(0.1);
+    arrivals.add(2);
+    arrivals.add(0.2);
+    expect(arrivals.longest()).toBe(2);
+    for (let n = 0; n < 16; n += 1) arrivals.add(0.2);
+    expect(arrivals.longest()).toBe(0.2);
+    arrivals.add(60);
+    expect(arrivals.longest()).toBe(4);
+  });
+});
+
+describe('Margin', () => {
+  it('grows with each pause and comes back when there is none', () => {
+    const margin = new Margin();
+    const least = margin.at(0);
+    margin.starved(100);
+    margin.starved(200);
+    const one = margin.at(300);
+    expect(one).toBeGreaterThan(least);
+    margin.starved(5000);
+    expect(margin.at(5000)).toBeGreaterThan(one);
+    expect(margin.at(26_000)).toBeCloseTo(one);
+    expect(margin.at(47_000)).toBeCloseTo(least);
+    for (let n = 0; n < 100; n += 1) margin.starved(50_000 + n * 2000);
+    expect(margin.at(249_000)).toBeLessThanOrEqual(1.6);
   });
 });

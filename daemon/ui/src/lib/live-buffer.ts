@@ -9,8 +9,10 @@ export interface Playhead {
   /** Seconds on the media timeline. */
   current: number;
   buffered: Range[];
-  /** Longest fragment seen; the player must stay that far behind the end or it starves. */
+  /** The longest wait for data of late; the player must stay that far behind the end or it starves. */
   fragment: number;
+  /** Kept behind the newest picture beyond that, against jitter. */
+  margin: number;
 }
 
 export interface Decision {
@@ -20,10 +22,10 @@ export interface Decision {
   remove?: Range;
 }
 
-/** Time kept behind the newest picture beyond one fragment, against network jitter. */
-const MARGIN = 0.3;
-/** Farther behind than this (plus one fragment) the player jumps instead of hurrying. */
-const JUMP = 1.5;
+/** Farther behind than this (beyond fragment and margin) the player jumps instead of hurrying. */
+const JUMP = 1;
+/** Within this of where it should be, the player is left alone. */
+const SLACK = 0.1;
 const HURRY = 1.1;
 const KEEP_BEHIND = 20;
 /** Removing in larger steps keeps the source buffer from being busy all the time. */
@@ -33,7 +35,7 @@ export function decide(head: Playhead): Decision {
   const last = head.buffered.at(-1);
   const first = head.buffered[0];
   if (!last || !first) return { rate: 1 };
-  const target = Math.max(last.start, last.end - head.fragment - MARGIN);
+  const target = Math.max(last.start, last.end - head.fragment - head.margin);
   const inside = head.buffered.some((r) => head.current >= r.start - 0.05 && head.current < r.end);
   const behind = last.end - head.current;
   const decision: Decision = { rate: 1 };
@@ -41,9 +43,9 @@ export function decide(head: Playhead): Decision {
     // Outside of everything (the start, a gap, a new timeline): go where pictures are.
     const next = head.buffered.find((r) => r.start > head.current);
     decision.seekTo = next && next !== last ? next.start : target;
-  } else if (behind > head.fragment + JUMP) {
+  } else if (behind > head.fragment + head.margin + JUMP) {
     decision.seekTo = target;
-  } else if (behind > head.fragment + 2 * MARGIN + 0.2) {
+  } else if (behind > head.fragment + head.margin + SLACK) {
     decision.rate = HURRY;
   }
   const keepFrom = (decision.seekTo ?? head.current) - KEEP_BEHIND;
@@ -60,16 +62,47 @@ export function isStalled(head: Playhead, sinceDataMs: number): boolean {
   return left < 0.1 && sinceDataMs > 4000 + head.fragment * 2000;
 }
 
-/** Appends that are looked at for the fragment length; about two seconds of parts. */
-const RECENT_APPENDS = 8;
+/** Arrivals that are looked at for the longest wait; about two seconds of parts. */
+const RECENT_ARRIVALS = 16;
 
-/** The fragment length to plan with after another append: the longest of the last few, so that one pause counts. */
-export class FragmentLength {
+/** How long data lets itself be waited for: the longest of the last few waits. */
+export class Arrivals {
   private readonly recent: number[] = [];
 
-  add(seconds: number): number {
+  add(seconds: number): void {
     this.recent.push(seconds);
-    if (this.recent.length > RECENT_APPENDS) this.recent.shift();
+    if (this.recent.length > RECENT_ARRIVALS) this.recent.shift();
+  }
+
+  longest(): number {
     return Math.min(4, Math.max(0.1, ...this.recent));
+  }
+}
+
+const MARGIN_LEAST = 0.12;
+const MARGIN_MOST = 1.5;
+const MARGIN_STEP = 0.12;
+/** Without starving for this long, one step is given back. */
+const MARGIN_CALM_MS = 20_000;
+/** Pauses within this are one. */
+const MARGIN_SAME_MS = 1000;
+
+/** The margin grows each time the player starves, and shrinks while it does not. */
+export class Margin {
+  private steps = 0;
+  private since = -Infinity;
+
+  starved(nowMs: number): void {
+    if (nowMs - this.since < MARGIN_SAME_MS) return;
+    this.steps = Math.min(this.steps + 1, Math.round((MARGIN_MOST - MARGIN_LEAST) / MARGIN_STEP));
+    this.since = nowMs;
+  }
+
+  at(nowMs: number): number {
+    if (this.steps > 0 && nowMs - this.since > MARGIN_CALM_MS) {
+      this.steps -= 1;
+      this.since = nowMs;
+    }
+    return MARGIN_LEAST + this.steps * MARGIN_STEP;
   }
 }

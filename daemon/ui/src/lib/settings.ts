@@ -1,4 +1,6 @@
 // What this browser remembers: language, appearance, whether alerts are heard.
+import type { Chosen } from './live-choice';
+
 const read = (key: string): string | null => {
   try {
     return localStorage.getItem(key);
@@ -28,6 +30,11 @@ export const settings = {
     write('gtv.theme', theme);
     applyTheme(theme);
   },
+  transport: (): Chosen => {
+    const value = read('gtv.transport');
+    return value === 'webrtc' || value === 'mse' || value === 'hls' ? value : 'auto';
+  },
+  setTransport: (value: Chosen): void => write('gtv.transport', value),
   sound: (): boolean => read('gtv.sound') === 'on',
   setSound: (on: boolean): void => write('gtv.sound', on ? 'on' : 'off'),
 };

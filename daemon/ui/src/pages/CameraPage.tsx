@@ -11,6 +11,7 @@ import { PageHead } from '../components/Shell';
 import { useI18n } from '../i18n';
 import { navigate } from '../lib/router';
 import { reasonOf } from '../lib/reason';
+import { settings } from '../lib/settings';
 import { bits, brief } from '../lib/time';
 import { useAction, useData } from '../lib/use-data';
 import { useMay } from '../lib/user';
@@ -20,6 +21,7 @@ export function CameraPage({ id }: { id: string }) {
   const { t, language } = useI18n();
   const camera = useData<Camera>(`/api/cidades/cameras/${encodeURIComponent(id)}`, 3000);
   const [stream, setStream] = useState<'main' | 'sub'>('main');
+  const [chosen, setChosen] = useState(settings.transport);
   const [editing, setEditing] = useState(false);
   const mayChange = useMay('operator');
   const frame = useRef<HTMLDivElement>(null);
@@ -42,7 +44,7 @@ export function CameraPage({ id }: { id: string }) {
         <div className="camera-page">
           <div>
             <div ref={frame} className="live-frame">
-              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} latency reason={reasonOf(data.status, t, language)?.text} />
+              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} chosen={chosen} detail="all" reason={reasonOf(data.status, t, language)?.text} onOther={data.sub_url !== null ? () => setStream(stream === 'main' ? 'sub' : 'main') : undefined} />
             </div>
             <div className="live-bar">
               {data.sub_url !== null && (
@@ -54,6 +56,16 @@ export function CameraPage({ id }: { id: string }) {
                   ))}
                 </div>
               )}
+              <Select
+                label={t('live.transport')}
+                hideLabel
+                value={chosen}
+                options={(['auto', 'webrtc', 'mse', 'hls'] as const).map((way) => [way, t(`live.transport.${way}`)] as const)}
+                onChange={(way) => {
+                  settings.setTransport(way);
+                  setChosen(way);
+                }}
+              />
               <span className="grow" />
               <Link to={`/recordings/${id}`} className="button quiet">
                 <RecordingsIcon />

@@ -1,0 +1,336 @@
+//! One RTSP connection: requests in, answers and packets out. A client that does not take its packets is cut alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use rtsp_types::headers::{self, HeaderName};
+use rtsp_types::{Message, Method, ParseError, Request, Response, ResponseBuilder, StatusCode, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Server;
+use super::describe::{self, TRACK, Wanted};
+use super::stream::{Packets, Wire};
+use crate::base::ids::CameraId;
+use crate::live::{PictureSubscription, Refusal};
+use crate::media::{Picture, StreamKind};
+
+/// Requests are short; what is longer is none.
+const REQUEST_MAX: usize = 64 * 1024;
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client over UDP shows that it is there by requests (RFC 2326 12.37).
+const SESSION_TIMEOUT_S: u64 = 60;
+/// Nobody keeps a connection without playing.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Where packets go.
+enum Way {
+    Interleaved(u8),
+    Udp { rtp: UdpSocket, rtcp: UdpSocket },
+}
+
+struct Playing {
+    viewer: PictureSubscription,
+    packets: Packets,
+}
+
+/// See the module.
+pub struct Connection {
+    server: Arc<Server>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    input: BytesMut,
+    user_admitted: bool,
+    session: String,
+    target: Option<(CameraId, StreamKind)>,
+    way: Option<Way>,
+    playing: Option<Playing>,
+    heard: Instant,
+}
+
+type Answer = (StatusCode, Vec<(HeaderName, String)>, Vec<u8>);
+
+fn plain(status: StatusCode) -> Answer {
+    (status, Vec::new(), Vec::new())
+}
+
+impl Connection {
+    pub fn new(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) -> Self {
+        Self {
+            server,
+            socket,
+            peer,
+            input: BytesMut::with_capacity(4096),
+            user_admitted: false,
+            session: format!("{:016X}", rand::random::<u64>()),
+            target: None,
+            way: None,
+            playing: None,
+            heard: Instant::now(),
+        }
+    }
+
+    /// Until one side ends it; says why it did.
+    pub async fn run(mut self, stop: CancellationToken) -> &'static str {
+        let mut look = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return "the box is restarting",
+                read = self.socket.read_buf(&mut self.input) => match read {
+                    Ok(0) | Err(_) => return "the client left",
+                    Ok(_) => {
+                        self.heard = Instant::now();
+                        self.take_requests().await
+                    }
+                },
+                picture = next_picture(&mut self.playing) => match picture {
+                    Ok(picture) => self.send(&picture).await,
+                    Err(RecvError::Lagged(count)) => {
+                        crate::base::metrics::dropped("live", "slow_viewer", count);
+                        if let Some(playing) = &mut self.playing {
+                            playing.packets.interrupt();
+                        }
+                        Ok(())
+                    }
+                    Err(RecvError::Closed) => return "the camera was removed",
+                },
+                _ = look.tick() => self.still_there(),
+            };
+            if let Err(reason) = done {
+                return reason;
+            }
+        }
+    }
+
+    fn still_there(&self) -> Result<(), &'static str> {
+        let silent = self.heard.elapsed();
+        match (&self.playing, &self.way) {
+            // Over TCP the connection itself tells.
+            (Some(_), Some(Way::Interleaved(_))) => Ok(()),
+            (Some(_), _) if silent <= Duration::from_secs(SESSION_TIMEOUT_S + 10) => Ok(()),
+            (None, _) if silent <= IDLE => Ok(()),
+            _ => Err("nothing was heard"),
+        }
+    }
+
+    async fn take_requests(&mut self) -> Result<(), &'static str> {
+        loop {
+            let (message, used) = match Message::<Vec<u8>>::parse(&self.input[..]) {
+                Ok(parsed) => parsed,
+                Err(ParseError::Incomplete(_)) if self.input.len() < REQUEST_MAX => return Ok(()),
+                Err(_) => return Err("no RTSP"),
+            };
+            self.input.advance(used);
+            // Anything else is feedback of the client, which a camera could not use.
+            if let Message::Request(request) = message {
+                let teardown = *request.method() == Method::Teardown;
+                let answer = self.answer(&request).await;
+                self.reply(&request, answer).await?;
+                if teardown {
+                    return Err("the client ended it");
+                }
+            }
+        }
+    }
+
+    async fn reply(&mut self, request: &Request<Vec<u8>>, answer: Answer) -> Result<(), &'static str> {
+        let (status, fields, body) = answer;
+        let mut builder: ResponseBuilder = Response::builder(Version::V1_0, status);
+        if let Some(number) = request.header(&headers::CSEQ) {
+            builder = builder.header(headers::CSEQ, number.as_str());
+        }
+        for (name, value) in fields {
+            builder = builder.header(name, value);
+        }
+        let mut out = Vec::new();
+        builder.build(body).write(&mut out).map_err(|_| "an answer that cannot be written")?;
+        self.write(&out).await?;
+        // The first pictures follow the answer to PLAY, never come before it.
+        let recent = self.playing.as_mut().map(|playing| std::mem::take(&mut playing.viewer.recent));
+        for picture in recent.unwrap_or_default() {
+            self.send(&picture).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, request: &Request<Vec<u8>>) -> Answer {
+        let method = request.method();
+        if *method == Method::Options {
+            let methods = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, TEARDOWN".to_owned();
+            return (StatusCode::Ok, vec![(headers::PUBLIC, methods)], Vec::new());
+        }
+        if !self.admitted(request).await {
+            let realm = "Basic realm=\"gtv-edge\"".to_owned();
+            return (StatusCode::Unauthorized, vec![(headers::WWW_AUTHENTICATE, realm)], Vec::new());
+        }
+        match method {
+            Method::Describe => self.describe(request),
+            Method::Setup => self.setup(request).await,
+            Method::Play => self.play(request),
+            Method::Pause => {
+                self.playing = None;
+                self.in_session(StatusCode::Ok)
+            }
+            Method::GetParameter | Method::SetParameter | Method::Teardown => self.in_session(StatusCode::Ok),
+            _ => plain(StatusCode::NotImplemented),
+        }
+    }
+
+    /// Asked once for a connection: clients send their credentials with each request.
+    async fn admitted(&mut self, request: &Request<Vec<u8>>) -> bool {
+        if !self.user_admitted {
+            let given = request.header(&headers::AUTHORIZATION).and_then(|value| describe::credentials(value.as_str()));
+            let Some((user, password)) = given else { return false };
+            self.user_admitted = self.server.gate.admit(user, password, self.peer.ip().to_canonical()).await;
+        }
+        self.user_admitted
+    }
+
+    fn target(&self, request: &Request<Vec<u8>>) -> Option<(CameraId, StreamKind)> {
+        let target = describe::target(request.request_uri()?.path())?;
+        self.server.gate.knows(&target.0).then_some(target)
+    }
+
+    fn describe(&mut self, request: &Request<Vec<u8>>) -> Answer {
+        let Some((camera, stream)) = self.target(request) else { return plain(StatusCode::NotFound) };
+        let config = match self.server.hub.watch_pictures(&camera, stream) {
+            Ok(viewer) => viewer.recent.last().map(|picture| picture.config.clone()),
+            Err(refusal) => return plain(status_of(refusal)),
+        };
+        let Some(config) = config else { return plain(StatusCode::ServiceUnavailable) };
+        let Some(text) = describe::sdp(&camera, &config) else { return plain(StatusCode::UnsupportedMediaType) };
+        let base = request.request_uri().map(|url| format!("{}/", url.as_str().trim_end_matches('/')));
+        let fields = vec![
+            (headers::CONTENT_TYPE, "application/sdp".to_owned()),
+            (headers::CONTENT_BASE, base.unwrap_or_default()),
+        ];
+        (StatusCode::Ok, fields, text.into_bytes())
+    }
+
+    async fn setup(&mut self, request: &Request<Vec<u8>>) -> Answer {
+        let Some(target) = self.target(request) else { return plain(StatusCode::NotFound) };
+        if self.playing.is_some() {
+            return plain(StatusCode::MethodNotValidInThisState);
+        }
+        let wanted = request.header(&headers::TRANSPORT).and_then(|value| describe::transport(value.as_str()));
+        let Some(wanted) = wanted else { return plain(StatusCode::UnsupportedTransport) };
+        let (way, text) = match wanted {
+            Wanted::Interleaved(first) => {
+                let text = format!("RTP/AVP/TCP;unicast;interleaved={first}-{}", u16::from(first) + 1);
+                (Way::Interleaved(first), text)
+            }
+            Wanted::Udp(rtp, rtcp) => match self.sockets(rtp, rtcp).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    tracing::warn!(%error, "no UDP port for an RTSP client");
+                    return plain(StatusCode::InternalServerError);
+                }
+            },
+        };
+        self.target = Some(target);
+        self.way = Some(way);
+        let mut answer = self.in_session(StatusCode::Ok);
+        answer.1.push((headers::TRANSPORT, text));
+        answer
+    }
+
+    async fn sockets(&self, rtp: u16, rtcp: u16) -> std::io::Result<(Way, String)> {
+        // From the address that the client asked, to the one that it asked from and no other.
+        let (local, peer) = (self.socket.local_addr()?.ip(), self.peer.ip());
+        let (first, second) = (UdpSocket::bind((local, 0)).await?, UdpSocket::bind((local, 0)).await?);
+        first.connect((peer, rtp)).await?;
+        second.connect((peer, rtcp)).await?;
+        let ports = (first.local_addr()?.port(), second.local_addr()?.port());
+        let text = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp};server_port={}-{}", ports.0, ports.1);
+        Ok((Way::Udp { rtp: first, rtcp: second }, text))
+    }
+
+    fn play(&mut self, request: &Request<Vec<u8>>) -> Answer {
+        let (Some((camera, stream)), true) = (self.target.clone(), self.way.is_some()) else {
+            return plain(StatusCode::MethodNotValidInThisState);
+        };
+        if self.playing.is_some() {
+            return self.in_session(StatusCode::Ok);
+        }
+        let viewer = match self.server.hub.watch_pictures(&camera, stream) {
+            Ok(viewer) => viewer,
+            Err(refusal) => return plain(status_of(refusal)),
+        };
+        let packets = Packets::new();
+        let first = viewer.recent.first().map_or(0, |picture| picture.pts as u32);
+        let url = request.request_uri().map_or_else(String::new, |url| url.as_str().trim_end_matches('/').to_owned());
+        let info = format!("url={url}/{TRACK};seq={};rtptime={first}", packets.sequence);
+        self.playing = Some(Playing { viewer, packets });
+        let mut answer = self.in_session(StatusCode::Ok);
+        answer.1.push((headers::RANGE, "npt=now-".to_owned()));
+        answer.1.push((headers::RTP_INFO, info));
+        answer
+    }
+
+    fn in_session(&self, status: StatusCode) -> Answer {
+        let session = format!("{};timeout={SESSION_TIMEOUT_S}", self.session);
+        (status, vec![(headers::SESSION, session)], Vec::new())
+    }
+
+    async fn send(&mut self, picture: &Picture) -> Result<(), &'static str> {
+        let (Some(playing), Some(way)) = (&mut self.playing, &self.way) else { return Ok(()) };
+        let wires = playing.packets.of(picture);
+        match way {
+            Way::Interleaved(first) => {
+                let mut out = Vec::with_capacity(picture.data.len() + picture.data.len() / 50 + 64);
+                for wire in wires {
+                    let (channel, packet) = match wire {
+                        Wire::Rtp(packet) => (*first, packet),
+                        Wire::Rtcp(packet) => (first + 1, packet),
+                    };
+                    out.extend_from_slice(&[b'$', channel]);
+                    out.extend_from_slice(&(packet.len() as u16).to_be_bytes());
+                    out.extend_from_slice(&packet);
+                }
+                self.write(&out).await
+            }
+            Way::Udp { rtp, rtcp } => {
+                for wire in wires {
+                    let sent = match wire {
+                        Wire::Rtp(packet) => rtp.try_send(&packet),
+                        Wire::Rtcp(packet) => rtcp.try_send(&packet),
+                    };
+                    if sent.is_err() {
+                        crate::base::metrics::dropped("live", "rtsp_output", 1);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn write(&mut self, data: &[u8]) -> Result<(), &'static str> {
+        match timeout(SEND_TIMEOUT, self.socket.write_all(data)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the client left"),
+            Err(_) => {
+                crate::base::metrics::dropped("live", "slow_viewer", 1);
+                Err("the client is too slow")
+            }
+        }
+    }
+}
+
+async fn next_picture(playing: &mut Option<Playing>) -> Result<Picture, RecvError> {
+    match playing {
+        Some(playing) => playing.viewer.next.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn status_of(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Silent => StatusCode::ServiceUnavailable,
+        Refusal::Full { .. } => StatusCode::NotEnoughBandwidth,
+    }
+}

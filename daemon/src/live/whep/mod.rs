@@ -1,0 +1,127 @@
+//! WebRTC by WHEP (draft-ietf-wish-whep): an offer in, an answer out, then the camera's pictures as RTP, packed as they
+//! came. The box speaks ICE-lite: viewers reach it on the addresses it names, so neither STUN nor TURN is needed.
+
+mod negotiate;
+mod session;
+mod sockets;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::hub::{Hub, Refusal};
+use crate::base::ids::CameraId;
+use crate::media::{StreamKind, VideoCodec};
+use sockets::Sockets;
+
+/// Asked now and then whether the viewer's session still stands.
+pub type StillAllowed = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// Why there is no session. Each leaves the viewer the other ways to watch.
+#[derive(Debug, thiserror::Error)]
+pub enum WhepError {
+    #[error("the stream does not run now")]
+    Silent,
+    #[error("{viewers} people watch this camera already")]
+    Full { viewers: usize },
+    #[error("the offer cannot be read: {0}")]
+    Offer(String),
+    #[error("the offer has no video to receive in {0}, as the camera sends it")]
+    Codec(VideoCodec),
+    #[error("the camera sends B-frames, which WebRTC cannot show")]
+    Reordered,
+    #[error("no UDP port for WebRTC: {0}")]
+    Port(std::io::Error),
+}
+
+impl From<Refusal> for WhepError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Silent => Self::Silent,
+            Refusal::Full { viewers } => Self::Full { viewers },
+        }
+    }
+}
+
+/// A session that has begun.
+pub struct Opened {
+    pub id: Uuid,
+    /// SDP.
+    pub answer: String,
+}
+
+struct Running {
+    camera: CameraId,
+    /// Who opened it; nobody else ends it.
+    owner: Uuid,
+    stop: CancellationToken,
+}
+
+/// All WebRTC sessions of the box. Clones share them.
+#[derive(Clone)]
+pub struct Whep {
+    hub: Hub,
+    sockets: Sockets,
+    running: Arc<Mutex<HashMap<Uuid, Running>>>,
+    stop: CancellationToken,
+}
+
+impl Whep {
+    /// `port` of UDP, 0 for any; all sessions end with `stop`.
+    pub fn new(hub: Hub, port: u16, stop: CancellationToken) -> Self {
+        Self { hub, sockets: Sockets::new(port, stop.clone()), running: Arc::default(), stop }
+    }
+
+    /// Begins a session. `loopback`: the viewer is on the box itself.
+    pub fn open(
+        &self,
+        camera: &CameraId,
+        stream: StreamKind,
+        offer: &str,
+        owner: Uuid,
+        loopback: bool,
+        still_allowed: StillAllowed,
+    ) -> Result<Opened, WhepError> {
+        let viewer = self.hub.watch_pictures(camera, stream)?;
+        // A stream that runs and has no picture to begin with is one with an endless group of pictures.
+        let codec = viewer.recent.last().map(|picture| picture.config.codec).ok_or(WhepError::Silent)?;
+        if viewer.reordered {
+            return Err(WhepError::Reordered);
+        }
+        let profile = viewer.recent.last().map_or_else(String::new, |picture| picture.config.codec_string.clone());
+        let bound = self.sockets.open(loopback).map_err(WhepError::Port)?;
+        let negotiated = negotiate::answer(offer, codec, &profile, &bound)?;
+        let (queue, datagrams) = tokio::sync::mpsc::channel(session::DATAGRAMS);
+        let registered = self.sockets.register(negotiated.ufrag, queue);
+        let (id, stop) = (Uuid::now_v7(), self.stop.child_token());
+        let session = session::Session::new(negotiated.rtc, negotiated.track, viewer, datagrams, bound, still_allowed);
+        let running = Running { camera: camera.clone(), owner, stop: stop.clone() };
+        lock(&self.running).insert(id, running);
+        let sessions = self.running.clone();
+        let (camera, gauge) = (camera.clone(), metrics::gauge!("gtv_live_viewers", "protocol" => "webrtc"));
+        tokio::spawn(async move {
+            gauge.increment(1.0);
+            // The state of ICE, DTLS and SRTP makes it large.
+            let reason = Box::pin(session.run(stop)).await;
+            tracing::debug!(%camera, session = %id, reason, "WebRTC session ended");
+            gauge.decrement(1.0);
+            drop(registered);
+            lock(&sessions).remove(&id);
+        });
+        Ok(Opened { id, answer: negotiated.answer })
+    }
+
+    /// Ends a session of `owner`, where there is one.
+    pub fn close(&self, camera: &CameraId, id: Uuid, owner: Uuid) {
+        let running = lock(&self.running);
+        if let Some(session) = running.get(&id).filter(|session| session.camera == *camera && session.owner == owner) {
+            session.stop.cancel();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
