@@ -285,7 +285,9 @@ mod tests {
     fn a_disk_that_failed_rests_while_another_works() {
         let folder = tempfile::tempdir().unwrap();
         let paths: Vec<PathBuf> = ["a", "b"].iter().map(|name| folder.path().join(name)).collect();
-        paths.iter().for_each(|path| fs::create_dir(path).unwrap());
+        for path in &paths {
+            fs::create_dir(path).unwrap();
+        }
         let disks = Disks::new(folder.path(), Uuid::nil());
         disks.refresh(&paths);
         let first = disks.choose();
