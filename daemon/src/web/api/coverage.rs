@@ -7,6 +7,7 @@ use warp::reply::Response;
 
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
+use crate::config::StreamRecord;
 use crate::store::{CoverageRow, GapRow, HOUR_US, Stream};
 use crate::web::app::App;
 use crate::web::error::{ApiError, ApiResult, ErrorBody};
@@ -92,7 +93,7 @@ async fn open_gap(app: &App, camera: &CameraId, stream: Stream) -> ApiResult<Opt
     };
     let Some(config) = app.config().camera(camera).cloned() else { return Ok(None) };
     // Only where time alone says that something is missing.
-    if !config.records(stream == Stream::Sub).is_some_and(crate::config::record_mode::StreamRecord::is_continuous) {
+    if !config.records(stream == Stream::Sub).is_some_and(StreamRecord::is_continuous) {
         return Ok(None);
     }
     let totals = app.store().recording_totals().await?;
