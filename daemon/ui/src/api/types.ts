@@ -401,3 +401,14 @@ export interface ExportTicket {
   files: number;
   expires_at: number;
 }
+
+/** A span that retention does not touch. */
+export interface EvidenceLock {
+  id: string;
+  camera: string;
+  from: number;
+  to: number;
+  reason: string;
+  created_at: number;
+  created_by: string;
+}

@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 
 import { request } from '../api/client';
-import type { Camera } from '../api/types';
+import type { Camera, EvidenceLock } from '../api/types';
 import { Button, Empty, ErrorNote, Loading, Select } from '../components/basics';
 import { CloseIcon } from '../components/icons';
 import { RecordedVideo } from '../components/RecordedVideo';
@@ -16,6 +16,7 @@ import { useData } from '../lib/use-data';
 import { useMay } from '../lib/user';
 import { useTimeline } from '../lib/use-timeline';
 import { ExportCard } from './recordings/ExportCard';
+import { Locks } from './recordings/Locks';
 import { Transport } from './recordings/Transport';
 import { useKeys } from './recordings/keys';
 
@@ -89,6 +90,9 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
   const written = useRef(at);
   const ids = cameras.map(({ id }) => id).join(',');
   const { data, error } = useTimeline(ids.split(','), window);
+  const locks = useData<{ locks: EvidenceLock[] }>('/api/streaming/locks', 60_000);
+  const kept = useMemo(() => locks.data?.locks ?? [], [locks.data]);
+  const drawn = useMemo(() => kept.map((lock) => ({ camera: lock.camera, start: lock.from, end: lock.to })), [kept]);
   const begun = started || at !== undefined;
   const value = scrub ?? (begun ? players.time : null);
 
@@ -188,7 +192,7 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
         window={window}
         value={value}
         selection={selection}
-        locks={[]}
+        locks={drawn}
         onWindow={setWindow}
         onPick={jump}
         onScrub={onScrub}
@@ -227,7 +231,8 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
         )}
       </div>
       <ErrorNote error={error} />
-      {selection && <ExportCard cameras={cameras} span={selection} onSpan={setSelection} onClose={() => setSelection(null)} />}
+      {selection && <ExportCard cameras={cameras} span={selection} onSpan={setSelection} onClose={() => setSelection(null)} onLocked={locks.reload} />}
+      <Locks locks={kept} cameras={cameras} window={window} onChange={locks.reload} />
     </div>
   );
 }

@@ -1,4 +1,4 @@
-// A selected span: exported as evidence with a reason, for one camera at a time.
+// A selected span: exported as evidence with a reason, or kept from retention, for one camera at a time.
 import { useState } from 'react';
 
 import { request } from '../../api/client';
@@ -9,7 +9,7 @@ import { bytes, dayAndClock, fromDate, localInput, roughly } from '../../lib/tim
 import { DAY, SECOND, type Span } from '../../lib/timeline';
 import { useAction } from '../../lib/use-data';
 
-export function ExportCard({ cameras, span, onSpan, onClose }: { cameras: { id: string; name: string }[]; span: Span; onSpan: (span: Span) => void; onClose: () => void }) {
+export function ExportCard({ cameras, span, onSpan, onClose, onLocked }: { cameras: { id: string; name: string }[]; span: Span; onSpan: (span: Span) => void; onClose: () => void; onLocked: () => void }) {
   const { t, locale } = useI18n();
   const [chosen, setChosen] = useState(cameras[0]?.id ?? '');
   const camera = cameras.some(({ id }) => id === chosen) ? chosen : (cameras[0]?.id ?? '');
@@ -27,6 +27,12 @@ export function ExportCard({ cameras, span, onSpan, onClose }: { cameras: { id: 
       link.href = made.url;
       link.download = made.name;
       link.click();
+    });
+  const lock = useAction();
+  const protect = (): void =>
+    lock.run(async () => {
+      await request('/api/streaming/locks', { method: 'POST', body: { camera, from: Math.round(span.start), to: Math.round(span.end), reason: reason.trim() } });
+      onLocked();
     });
   const edge = (which: 'start' | 'end', value: string): void => {
     const date = new Date(value);
@@ -56,7 +62,7 @@ export function ExportCard({ cameras, span, onSpan, onClose }: { cameras: { id: 
         placeholder={t('export.reason_example')}
       />
       <p className="meta">{tooLong ? t('export.too_long') : t('export.what', { time: roughly((span.end - span.start) / SECOND) })}</p>
-      <ErrorNote error={ask.error} />
+      <ErrorNote error={ask.error ?? lock.error} />
       {ticket && (
         <p className="note good" role="status">
           {t('export.started', { name: ticket.name, size: bytes(ticket.bytes, locale), from: dayAndClock(ticket.start, locale), to: dayAndClock(ticket.end, locale) })}{' '}
@@ -68,6 +74,9 @@ export function ExportCard({ cameras, span, onSpan, onClose }: { cameras: { id: 
       <div className="form-actions">
         <Button type="submit" kind="primary" busy={ask.busy} disabled={reason.trim() === '' || span.end <= span.start || tooLong}>
           {t('export.submit')}
+        </Button>
+        <Button onClick={protect} busy={lock.busy} disabled={reason.trim() === '' || span.end <= span.start} title={t('locks.what')}>
+          {t('locks.create')}
         </Button>
         <Button onClick={onClose}>{t('common.close')}</Button>
       </div>
