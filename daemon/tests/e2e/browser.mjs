@@ -123,15 +123,16 @@ async function useTimeline() {
     return Number(end) - Number(start) < limit;
   }, before * 0.6);
   const { x, y, width, height } = await line.boundingBox();
-  await page.mouse.move(x + width / 2, y + height - 12);
+  // What is under the pointer stays there: the moment that plays.
+  const at = () => page.$eval('.recorded', (video) => Number(video.dataset.time));
+  const start = async () => Number(await line.getAttribute('data-start'));
+  await page.mouse.move(x + (width * ((await at()) - (await start()))) / (await shown()), y + height - 12);
   for (let turn = 0; turn < 20 && (await shown()) > 121e6; turn += 1) await page.mouse.wheel(0, -240);
   await page.waitForFunction(() => Number(document.querySelector('.timeline-area').dataset.passages) > 0, null, { timeout: SLOW });
   await page.waitForFunction(() => [...document.querySelectorAll('.strip img')].some((img) => img.complete && img.naturalWidth > 0), null, { timeout: SLOW });
   // Ten seconds back is recorded: the camera has sent for a minute.
-  const at = () => page.$eval('.recorded', (video) => Number(video.dataset.time));
   const target = (await at()) - 10e6;
-  const start = Number(await line.getAttribute('data-start'));
-  await page.mouse.click(x + (width * (target - start)) / (await shown()), y + height - 12);
+  await page.mouse.click(x + (width * (target - (await start()))) / (await shown()), y + height - 12);
   await page.waitForFunction((wanted) => Math.abs(Number(document.querySelector('.recorded').dataset.time) - wanted) < 4e6, target, { timeout: SLOW });
   await page.getByRole('button', { name: 'Pause' }).click();
   const still = await at();
