@@ -16,7 +16,7 @@ use gtv_edge::config::units::{ByteSize, HumanDuration};
 use gtv_edge::config::{ClipConfig, RecordConfig};
 use gtv_edge::media::StreamKind;
 use gtv_edge::record::{self, Playback, Recorder, RecorderState};
-use gtv_edge::store::{self, Depth, DetectionRow, Store, Stream};
+use gtv_edge::store::{self, Depth, DetectionRow, NewSegment, Store, Stream};
 use support::groups::{GROUP_US, group, material};
 use support::probe;
 use tempfile::TempDir;
@@ -216,6 +216,40 @@ async fn bytes_that_a_disk_lost_are_a_fault_and_the_rest_plays() {
             assert_eq!(probe::decoded_frames(&path), 25 * left as u64);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_first_group_never_got_its_row_makes_way_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Box_::start(dir.path(), &small()).await;
+    let begin = whole_minute();
+    running.recorder.sink().push(&group("gate", 0, begin));
+    running.settled(1).await;
+    let store = running.stop().await;
+    // Killed after the row of the file, before the row of its first group; the camera goes on at that very time.
+    let (init, groups) = material();
+    let last = store.segments_between(&camera("gate"), Stream::Main, UtcMicros(0), UtcMicros(i64::MAX)).await.unwrap();
+    let start = last[0].end;
+    let name = last[0].path.replace("00-000000.mp4", "01-000000.mp4");
+    fs::write(dir.path().join(&name), [&init.data[..], &groups[0]].concat()).unwrap();
+    let new = NewSegment {
+        camera: camera("gate"),
+        stream: Stream::Main,
+        path: name.clone(),
+        init_id: init.id_hex(),
+        start,
+        head_bytes: init.data.len() as u64,
+    };
+    store.open_segment(new).await.unwrap();
+    drop(store);
+    let running = Box_::start(dir.path(), &small()).await;
+    running.recorder.sink().push(&group("gate", 1, begin));
+    running.settled(1).await;
+    let store = running.stop().await;
+    let rows = store.segments_between(&camera("gate"), Stream::Main, UtcMicros(0), UtcMicros(i64::MAX)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.path == name, row.frames)).collect::<Vec<_>>(), [(false, 25), (true, 25)]);
+    drop(store);
+    assert_sound(dir.path());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,29 +39,24 @@ pub async fn recover_but(store: &Store, writing: &[i64]) -> Result<Recovered, Re
             total.waiting += 1;
             continue;
         }
-        let path = store.dir().join(&segment.path);
-        let wanted = segment.bytes;
-        let found =
-            tokio::task::spawn_blocking(move || trim(&path, wanted)).await.map_err(|_| RecordError::Stopped)??;
+        let mut found = trimmed(store, &segment).await?;
         total.truncated_bytes += found.cut_bytes;
-        let mut sha256 = found.sha256;
-        if found.bytes < segment.bytes {
+        let mut kept = segment;
+        if found.bytes < kept.bytes {
             total.faults += 1;
-            report_fault(&segment, found.bytes);
-            store.truncate_segment(segment.id, found.bytes).await?;
-            if found.bytes == 0 {
-                store.delete_segment(segment.id, "its file was lost in a crash").await?;
-                continue;
-            }
+            report_fault(&kept, found.bytes);
+            store.truncate_segment(kept.id, found.bytes).await?;
             // Rows end at group borders; the file follows them.
-            let Some(kept) = store.segment(segment.id).await? else { continue };
-            let path = store.dir().join(&segment.path);
-            sha256 = tokio::task::spawn_blocking(move || trim(&path, kept.bytes))
-                .await
-                .map_err(|_| RecordError::Stopped)??
-                .sha256;
+            let Some(rest) = store.segment(kept.id).await? else { continue };
+            found = trimmed(store, &rest).await?;
+            kept = rest;
         }
-        store.close_segment(segment.id, &sha256).await?;
+        if kept.is_empty() {
+            forget(store, &kept).await?;
+            continue;
+        }
+        let sha256 = found.sha256;
+        store.close_segment(kept.id, &sha256).await?;
         total.closed += 1;
     }
     if total != Recovered::default() {
@@ -73,6 +68,19 @@ pub async fn recover_but(store: &Store, writing: &[i64]) -> Result<Recovered, Re
         );
     }
     Ok(total)
+}
+
+/// A segment without any group: killed between its row and its first group, or all of it lost. Its name is free for
+/// the next file only when its row is gone.
+pub async fn forget(store: &Store, segment: &SegmentRow) -> Result<(), RecordError> {
+    store.delete_segment(segment.id, "nothing of it is left").await?;
+    let path = store.dir().join(&segment.path);
+    match tokio::fs::remove_file(&path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RecordError::file("remove the empty recording", &path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn report_fault(segment: &SegmentRow, bytes: u64) {
@@ -89,6 +97,12 @@ struct Trimmed {
     bytes: u64,
     cut_bytes: u64,
     sha256: String,
+}
+
+/// The file, cut to what its row accounts for.
+async fn trimmed(store: &Store, segment: &SegmentRow) -> Result<Trimmed, RecordError> {
+    let (path, wanted) = (store.dir().join(&segment.path), segment.bytes);
+    tokio::task::spawn_blocking(move || trim(&path, wanted)).await.map_err(|_| RecordError::Stopped)?
 }
 
 /// Cuts the file to `wanted` bytes if it is longer; an absent file has none.

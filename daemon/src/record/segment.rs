@@ -71,6 +71,11 @@ impl SegmentFile {
         self.init.data.len() as u64
     }
 
+    /// No group of it has a row.
+    pub fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
     /// Where the next group begins.
     pub fn committed(&self) -> u64 {
         self.committed

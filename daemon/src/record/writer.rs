@@ -400,7 +400,10 @@ impl Writer {
     fn close(&mut self, files: impl IntoIterator<Item = SegmentFile>) {
         for file in files {
             let Some(id) = file.id else { continue };
-            if let Err(error) = self.runtime.block_on(self.shared.store.close_segment(id, &file.sha256())) {
+            if file.is_empty() {
+                // Recovery forgets it.
+                self.abandoned = Some(Instant::now());
+            } else if let Err(error) = self.runtime.block_on(self.shared.store.close_segment(id, &file.sha256())) {
                 tracing::error!(segment = file.name, %error, "a recording could not be closed; recovery does it");
                 self.abandoned = Some(Instant::now());
             }

@@ -137,6 +137,13 @@ pub struct SegmentRow {
     pub synced: bool,
 }
 
+impl SegmentRow {
+    /// No group of it has a row.
+    pub fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+}
+
 /// A fragment that is on disk (fdatasync done) and wants its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewFragment {
