@@ -10,7 +10,7 @@ use super::events::StoreEvent;
 use super::outbox::{self, Lane};
 use super::rows::{ClipOutcome, DetectionRow, ObjectRef};
 use super::sql::Json;
-use super::{Store, StoreError, hits, objects, search};
+use super::{Store, StoreError, hits, locks, objects, search};
 use crate::base::ids::DetectionId;
 use crate::base::time::UtcMicros;
 
@@ -121,12 +121,14 @@ impl Store {
         .await
     }
 
-    /// Removes detections older than `time`: their retention is over. Their objects go by `objects_before`, their
+    /// Removes detections older than `time`: their retention is over and no lock holds them. Their objects go by `objects_before`, their
     /// records in the outbox stay until they are delivered.
     pub async fn expire_detections(&self, time: UtcMicros, limit: usize) -> Result<usize, StoreError> {
         self.write("expire detections", move |tx| {
-            let mut statement =
-                tx.prepare_cached("SELECT n, search FROM detections WHERE n < ?1 ORDER BY n LIMIT ?2")?;
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT n, search FROM detections WHERE n < ?1 AND {} ORDER BY n LIMIT ?2",
+                locks::PASSAGE_UNLOCKED
+            ))?;
             let rows = statement.query_map(params![time, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let old: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
             for (n, words) in &old {

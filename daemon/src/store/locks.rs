@@ -17,6 +17,18 @@ const COLUMNS: &str = "id, camera, start, \"end\", reason, created_at, created_b
 pub(super) const UNLOCKED: &str = "NOT EXISTS (SELECT 1 FROM locks
     WHERE locks.camera = segments.camera AND locks.start < segments.\"end\" AND locks.\"end\" > segments.start)";
 
+/// Condition on a row of `detections`: no lock holds any part of its passage.
+pub(super) const PASSAGE_UNLOCKED: &str = "NOT EXISTS (SELECT 1 FROM locks WHERE locks.camera = detections.camera
+    AND locks.start < detections.last_seen AND locks.\"end\" > detections.first_seen)";
+
+/// Condition on a row of `objects`: it is no crop, frame or clip of a passage that a lock holds. They are made within
+/// minutes of the passage; the hour bounds what is looked at.
+pub(super) const OBJECT_UNLOCKED: &str = "NOT EXISTS (SELECT 1 FROM locks JOIN detections
+    ON detections.camera = locks.camera
+        AND detections.n BETWEEN objects.created_at - 3600000000 AND objects.created_at + 3600000000
+    WHERE locks.start < detections.last_seen AND locks.\"end\" > detections.first_seen
+        AND objects.sha256 IN (detections.crop, detections.frame, detections.clip))";
+
 impl Store {
     /// Keeps what shows any part of the span, both streams, also what is recorded later.
     pub async fn create_lock(&self, lock: LockRow) -> Result<(), StoreError> {

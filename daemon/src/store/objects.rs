@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::events::StoreEvent;
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
-use super::{Store, outbox};
+use super::{Store, locks, outbox};
 use crate::base::time::UtcMicros;
 
 pub(super) const FOLDER: &str = "objects";
@@ -134,7 +134,7 @@ impl Store {
         .await
     }
 
-    /// Objects older than `time` whose file is still here, oldest first. Those that records on their way to the centre
+    /// Objects older than `time` whose file is still here, oldest first, but for those of locked passages. Those that records on their way to the centre
     /// name are left out (the centre may ask for them until it acknowledges, S1) unless `waiting_too`.
     pub async fn objects_before(
         &self,
@@ -144,14 +144,16 @@ impl Store {
     ) -> Result<Vec<ObjectRef>, StoreError> {
         self.read("list old objects", move |c| {
             let acked = outbox::number(c, outbox::ACKED_SEQ)?.unwrap_or(0);
-            let mut statement = c.prepare_cached(
-                "SELECT sha256, bytes, content_type, bucket FROM objects o
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT sha256, bytes, content_type, bucket FROM objects
                  WHERE deleted_at IS NULL AND created_at < ?1
                     AND (?4 OR NOT EXISTS (
                         SELECT 1 FROM outbox_objects x JOIN outbox b ON b.id = x.outbox_id
-                        WHERE x.sha256 = o.sha256 AND (b.seq IS NULL OR b.seq > ?3)))
+                        WHERE x.sha256 = objects.sha256 AND (b.seq IS NULL OR b.seq > ?3)))
+                    AND {}
                  ORDER BY created_at LIMIT ?2",
-            )?;
+                locks::OBJECT_UNLOCKED
+            ))?;
             let rows = statement.query_map(params![time, limit as i64, acked as i64, waiting_too], read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

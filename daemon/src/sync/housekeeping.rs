@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{BoxId, DetectionId};
     use crate::base::plate::Plate;
-    use crate::store::{Bucket, DetectionRow, Lane};
+    use crate::store::{Bucket, DetectionRow, Lane, LockRow};
 
     fn passage(crop: crate::store::ObjectRef) -> DetectionRow {
         DetectionRow {
@@ -135,6 +135,41 @@ mod tests {
         assert!(!store.object_path(&crop.sha256).unwrap().exists());
         let batch = store.next_batch(BoxId::default(), 0, 9, 1 << 20).await.unwrap();
         assert_eq!(batch.unavailable.len(), 1, "the record says so");
+    }
+
+    #[tokio::test]
+    async fn a_locked_passage_stays_with_its_pictures_until_the_lock_is_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let now = UtcMicros::now();
+        let mut files = Vec::new();
+        for (camera, bytes) in [("gate", "held"), ("yard", "free")] {
+            let crop = store.put_object(Bytes::from_static(bytes.as_bytes()), "image/jpeg", Bucket::LprImages).await;
+            let crop = crop.unwrap();
+            files.push(store.object_path(&crop.sha256).unwrap());
+            let (first_seen, last_seen) = (now.add_micros(-2_000_000), now);
+            let camera = camera.parse().unwrap();
+            let row = DetectionRow { camera, first_seen, last_seen, best_at: last_seen, ..passage(crop) };
+            store.insert_detection(row).await.unwrap();
+        }
+        let id = uuid::Uuid::new_v4();
+        let lock = LockRow {
+            id,
+            camera: "gate".parse().unwrap(),
+            start: now.add_micros(-1_000_000),
+            end: now.add_micros(1_000_000),
+            reason: "case 7".to_owned(),
+            created_at: now,
+            created_by: "ana".to_owned(),
+        };
+        store.create_lock(lock).await.unwrap();
+        expire(&store, now.add_micros(60_000_000), false).await.unwrap();
+        assert_eq!(store.detections_count().await.unwrap(), 1);
+        assert_eq!(files.iter().map(|file| file.exists()).collect::<Vec<_>>(), [true, false]);
+        store.delete_lock(id).await.unwrap();
+        expire(&store, now.add_micros(60_000_000), false).await.unwrap();
+        assert_eq!(store.detections_count().await.unwrap(), 0);
+        assert!(!files[0].exists());
     }
 
     #[tokio::test]
