@@ -5,6 +5,7 @@ mod support;
 
 use std::process::Command;
 
+use gtv_edge::base::clocks::Clocks;
 use gtv_edge::camera::CameraState;
 use gtv_edge::config::CameraConfig;
 use support::replay::Replay;
@@ -139,5 +140,24 @@ async fn times_and_reports_that_cannot_be_true() {
         let expected_s = f64::from(frames) / 25.0;
         assert!((length_s - expected_s).abs() < 1.0, "{extra:?}: {frames} frames in {length_s} s");
         assert!(fragments.iter().all(|fragment| fragment.gap.is_none()), "{extra:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_clock_said_is_kept() {
+    for (extra, reports) in [(&[][..], true), (&["--reports", "none"], false)] {
+        let replay = Replay::start(extra);
+        let mut camera = Running::start(&replay.config(""));
+        camera.wait_for(CameraState::Streaming).await;
+        camera.wait_frames(150).await;
+        let fragments = camera.stop().await;
+        let clocks: Vec<Clocks> = fragments.iter().map(|fragment| fragment.clocks.expect("of each")).collect();
+        for (pair, fragment) in clocks.windows(2).zip(&fragments) {
+            let [before, after] = [pair[0].rtp.unwrap(), pair[1].rtp.unwrap()];
+            assert_eq!((before.hz, after.ticks.wrapping_sub(before.ticks)), (90_000, fragment.frames * 3600));
+        }
+        let told = clocks.last().unwrap().camera_us.map(|time| time.since(clocks.last().unwrap().arrival_us));
+        assert_eq!(told.is_some(), reports, "{extra:?}");
+        assert!(told.is_none_or(|ahead_us| ahead_us.abs() < 2_000_000), "{told:?}");
     }
 }

@@ -91,6 +91,9 @@ async fn everything_is_stored_closed_and_playable() {
         let segments =
             store.segments_between(&camera(name), Stream::Main, UtcMicros(0), UtcMicros(i64::MAX)).await.unwrap();
         assert_eq!(segments.iter().map(|segment| segment.frames).collect::<Vec<_>>(), [250, 250, 125]);
+        let clocks = segments[1].clocks.expect("kept with each file");
+        assert_eq!((clocks.arrival_us, clocks.rtp.unwrap().ticks), (start.add_micros(11 * GROUP_US), 10 * 90_000));
+        assert!(clocks.box_clock.is_some(), "whether the box follows a time server");
         for segment in segments {
             assert_eq!(probe::decoded_frames(&dir.path().join(&segment.path)), segment.frames);
         }
@@ -239,6 +242,7 @@ async fn a_file_whose_first_group_never_got_its_row_makes_way_for_the_next() {
         init_id: init.id_hex(),
         start,
         head_bytes: init.data.len() as u64,
+        clocks: None,
     };
     store.open_segment(new).await.unwrap();
     drop(store);

@@ -194,6 +194,7 @@ async fn record(store: &Store, mut at: i64) {
             init_id: init.id.clone(),
             start: UtcMicros(at),
             head_bytes: 0,
+            clocks: None,
         };
         let segment_id = store.open_segment(new).await.unwrap();
         for n in 0..8u64 {

@@ -2,6 +2,8 @@
 
 pub mod atomic_file;
 pub mod backoff;
+mod box_clock;
+pub mod clocks;
 pub mod error;
 pub mod identity;
 pub mod ids;

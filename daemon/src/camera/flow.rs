@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::CameraSettings;
 use super::status::{Board, CameraState, StreamInfo, StreamStatus};
+use crate::base::clocks::SenderReport;
 use crate::base::time::UtcMicros;
 use crate::config::CameraClock;
 use crate::media::{
@@ -137,6 +138,10 @@ impl Flow {
 
     pub fn audio_payload(&mut self, payload: &[u8], pts: i64, arrival: Arrival) {
         self.pipe.push_audio_payload(payload, pts, arrival);
+    }
+
+    pub fn video_report(&mut self, report: SenderReport) {
+        self.pipe.push_report(report);
     }
 
     pub fn video_came(&mut self) {

@@ -182,6 +182,7 @@ impl StreamWorker {
                     video_came = true;
                 }
                 RtspItem::Audio(packet) => flow.audio_payload(packet.payload(), packet.pts(), arrival),
+                RtspItem::Report(report) => flow.video_report(report),
                 RtspItem::Other => {}
             }
             next = session.next_now();

@@ -101,6 +101,7 @@ mod tests {
                 init_id: init.to_owned(),
                 start,
                 head_bytes: 3,
+                clocks: None,
             };
             let segment_id = store.open_segment(new).await.unwrap();
             let piece = |n: i64| NewFragment {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::EvidenceError;
+use crate::base::clocks::{BoxClock, Clocks};
 use crate::base::identity::Identity;
 
 pub const FORMAT: &str = "gtv-evidence-v1";
@@ -72,10 +73,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// As it is now. Only systemd's own client leaves a mark that it follows a server; without one nothing is claimed.
+    /// As it is now.
     pub fn now(dated_by: &str, camera_offset_ms: Option<f64>) -> Self {
-        let synchronized = std::path::Path::new("/run/systemd/timesync/synchronized").exists();
-        Self { dated_by: dated_by.to_owned(), box_synchronized: synchronized.then_some(true), camera_offset_ms }
+        let box_synchronized = BoxClock::now().map(|clock| clock.synchronized);
+        Self { dated_by: dated_by.to_owned(), box_synchronized, camera_offset_ms }
     }
 }
 
@@ -99,6 +100,9 @@ pub struct SegmentDigest {
     pub bytes: u64,
     /// Absent while the file was still being written.
     pub sha256: Option<String>,
+    /// What each clock said at its first frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -120,6 +120,7 @@ async fn part(store: &Store, request: &Request, rows: &[FragmentAt]) -> Result<P
         end_us: row.end.0,
         bytes: row.bytes,
         sha256: row.sha256,
+        clocks: row.clocks,
     });
     let gaps = store.gaps(camera, *stream, start, end).await?;
     let gaps = gaps.into_iter().map(|gap| Gap { start_us: gap.start.0, end_us: gap.end.0, reason: gap.reason });

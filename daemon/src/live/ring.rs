@@ -78,6 +78,7 @@ mod tests {
             sequence,
             tfdt: 0,
             gap: None,
+            clocks: None,
         })
     }
 

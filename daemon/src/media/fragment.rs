@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::codec::VideoCodec;
+use crate::base::clocks::Clocks;
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
@@ -95,6 +96,8 @@ pub struct Fragment {
     pub tfdt: i64,
     /// Why nothing came between the fragment before and this one; `None` where they join.
     pub gap: Option<Arc<str>>,
+    /// Of the first frame.
+    pub clocks: Option<Clocks>,
 }
 
 impl Fragment {

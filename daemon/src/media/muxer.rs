@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fmp4::{Sample, chunk};
 use super::fragment::{Fragment, InitSegment, StreamKind};
 use super::timeline::VIDEO_HZ;
+use crate::base::clocks::Clocks;
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
@@ -24,6 +25,7 @@ pub struct VideoSample {
     pub wall: UtcMicros,
     /// Why nothing came before it, where that is so.
     pub gap: Option<Arc<str>>,
+    pub clocks: Option<Clocks>,
 }
 
 /// Collects samples of one stream.
@@ -39,6 +41,7 @@ pub struct Muxer {
     group: i64,
     start: UtcMicros,
     gap: Option<Arc<str>>,
+    clocks: Option<Clocks>,
     /// Where the last fragment ended.
     end: Option<UtcMicros>,
     sequence: u64,
@@ -59,6 +62,7 @@ impl Muxer {
             group: 0,
             start: UtcMicros(0),
             gap: None,
+            clocks: None,
             end: None,
             sequence: 0,
             fresh: true,
@@ -85,7 +89,7 @@ impl Muxer {
 
     /// Adds a frame; `parts`: somebody waits for less than a whole group. At most two fragments come out.
     pub fn push(&mut self, frame: VideoSample, parts: bool) -> [Option<Arc<Fragment>>; 2] {
-        let VideoSample { sample, wall, gap } = frame;
+        let VideoSample { sample, wall, gap, clocks } = frame;
         // Of the group and not of the part under way: a key frame in the middle of a part would hide from viewers.
         let ends_group = sample.key && self.group >= SHORTEST;
         let before = if ends_group || gap.is_some() { self.cut(true, Some(wall)) } else { None };
@@ -95,7 +99,7 @@ impl Muxer {
         if self.video.is_empty() {
             // Dates are slewed a little between fragments; they join all the same (R3).
             self.start = self.end.map_or(wall, |end| if wall.since(end) <= JOINS_US { end } else { wall });
-            self.gap = gap;
+            (self.gap, self.clocks) = (gap, clocks);
         }
         self.group += i64::from(sample.duration);
         self.bytes += sample.data.len();
@@ -136,6 +140,7 @@ impl Muxer {
             sequence: self.sequence,
             tfdt,
             gap: self.gap.take(),
+            clocks: self.clocks,
         };
         self.end = Some(end);
         self.video.clear();
@@ -175,7 +180,7 @@ mod tests {
                 offset: 0,
                 key: n % group == 0,
             };
-            let frame = VideoSample { sample, wall: UtcMicros(n * 40_000), gap: None };
+            let frame = VideoSample { sample, wall: UtcMicros(n * 40_000), gap: None, clocks: None };
             out.extend(muxer.push(frame, parts).into_iter().flatten());
         }
         out

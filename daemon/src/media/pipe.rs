@@ -13,6 +13,7 @@ use super::muxer::{Muxer, VideoSample};
 use super::rtp::{Depacketizer, aac_frames};
 use super::timeline::{Stamp, Timeline, VIDEO_HZ};
 use super::wall::{Arrival, WallClock};
+use crate::base::clocks::{Clocks, RtpTime, SenderReport};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
@@ -61,6 +62,9 @@ pub struct StreamPipe {
     /// A key frame came on this connection.
     running: bool,
     gap: Option<Arc<str>>,
+    /// Timestamps are those of RTP, as the camera sent them.
+    rtp: bool,
+    report: Option<SenderReport>,
     /// What the camera's clock is ahead of the box's, for recordings dated by the camera.
     pub camera_offset_us: i64,
     pub counts: PipeCounts,
@@ -84,6 +88,8 @@ impl StreamPipe {
             placed: None,
             running: false,
             gap: None,
+            rtp: false,
+            report: None,
             camera_offset_us: 0,
             counts: PipeCounts::default(),
         }
@@ -121,6 +127,7 @@ impl StreamPipe {
         self.wall.reconnect();
         self.muxer.reconnect();
         self.gap = gap;
+        (self.rtp, self.report) = (false, None);
         let mut refused = None;
         match (audio, &mut self.audio) {
             (Some(params), Some(track)) if track.fits(params) => track.reconnect(),
@@ -163,6 +170,7 @@ impl StreamPipe {
         out: &mut impl PipeOutput,
     ) {
         self.counts.bytes += payload.len() as u64;
+        self.rtp = true;
         let raw_pts = Some(raw_pts);
         let mut depacketizer = std::mem::replace(&mut self.depacketizer, Depacketizer::new(self.codec));
         let damaged = depacketizer.damaged;
@@ -174,6 +182,11 @@ impl StreamPipe {
         });
         self.counts.unusable_frames += depacketizer.damaged - damaged;
         self.depacketizer = depacketizer;
+    }
+
+    /// The camera says what its clock shows. Nothing is dated by it; it is kept beside the recording.
+    pub fn push_report(&mut self, report: SenderReport) {
+        self.report = Some(report);
     }
 
     fn begin_picture(&mut self, raw_pts: Option<i64>, arrival: Arrival, out: &mut impl PipeOutput) {
@@ -289,6 +302,14 @@ impl StreamPipe {
         }
     }
 
+    fn clocks(&self, raw_pts: Option<i64>, arrival: Arrival) -> Clocks {
+        let hz = u32::try_from(self.clock_hz).unwrap_or(0);
+        // The lower 32 bits are what the camera sent.
+        let rtp = raw_pts.filter(|_| self.rtp && hz > 0).map(|raw| RtpTime { ticks: raw as u32, hz });
+        let camera_us = self.report.zip(rtp).and_then(|(report, time)| report.camera_time(time));
+        Clocks { arrival_us: arrival.utc, rtp, camera_us, box_clock: None }
+    }
+
     /// The frame that follows the held one is decoded at `next_dts`: the held one has its duration.
     fn release(&mut self, next_dts: i64, out: &mut impl PipeOutput) {
         let Some(Held { unit, stamp, arrival }) = self.held.take() else { return };
@@ -297,6 +318,7 @@ impl StreamPipe {
         // Dates are of decode order; what reordering delays every frame by is the same for all.
         let delay = self.timeline.reorder() as i64 * self.timeline.frame_ticks();
         let shown = date.add_micros((stamp.pts - stamp.dts - delay) * 100 / 9);
+        let clocks = self.clocks(unit.raw_pts, arrival);
         let sample = Sample {
             data: unit.data.clone(),
             dts: stamp.dts,
@@ -308,7 +330,9 @@ impl StreamPipe {
         self.counts.time_anomalies = self.timeline.anomalies;
         let gap = if unit.key { self.gap.take() } else { None };
         let parts = out.wants_parts();
-        for fragment in self.muxer.push(VideoSample { sample, wall: date, gap }, parts).into_iter().flatten() {
+        for fragment in
+            self.muxer.push(VideoSample { sample, wall: date, gap, clocks: Some(clocks) }, parts).into_iter().flatten()
+        {
             out.fragment(fragment);
         }
         out.picture(Picture { data: unit.data, key: unit.key, time: shown, pts: stamp.pts, config });

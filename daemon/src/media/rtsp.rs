@@ -10,6 +10,7 @@ use retina::client::{
     SessionIdPolicy, SessionOptions, SetupOptions, UnassignedChannelDataPolicy,
 };
 use retina::codec::ParametersRef;
+use retina::rtcp::{ReceivedCompoundPacket, TypedPacketRef};
 
 use super::audio::{AudioCodec, AudioParams};
 use super::codec::VideoCodec;
@@ -17,6 +18,7 @@ use super::error::MediaError;
 use super::input::{VideoParams, connect_cause, no_answer};
 use super::rtp::described_sets;
 use super::url::bare_url;
+use crate::base::clocks::SenderReport;
 use crate::base::secret::Secret;
 
 /// How to connect.
@@ -35,6 +37,8 @@ pub struct RtspOptions<'a> {
 pub enum RtspItem {
     Video(RtpPacket),
     Audio(RtpPacket),
+    /// Of the video track.
+    Report(SenderReport),
     Other,
 }
 
@@ -131,6 +135,9 @@ impl RtspSession {
                     RtspItem::Other
                 })
             }
+            Some(Ok(PacketItem::Rtcp(packet))) if packet.stream_id() == self.video_index => {
+                Ok(sender_report(&packet).map_or(RtspItem::Other, RtspItem::Report))
+            }
             Some(Ok(_)) => Ok(RtspItem::Other),
             Some(Err(error)) => Err(self.read_error(&error)),
             None => {
@@ -148,6 +155,15 @@ impl RtspSession {
         let broke = os_error(&cause).is_some() || cause.contains("at EOF");
         if broke { MediaError::Ended { place, cause } } else { MediaError::Protocol { place, cause } }
     }
+}
+
+fn sender_report(packet: &ReceivedCompoundPacket) -> Option<SenderReport> {
+    packet.pkts().find_map(|part| match part.as_typed() {
+        Ok(Some(TypedPacketRef::SenderReport(report))) => {
+            Some(SenderReport { ntp: report.ntp_timestamp().0, rtp: report.rtp_timestamp() })
+        }
+        _ => None,
+    })
 }
 
 fn find_video<S: retina::client::State>(session: &Session<S>, place: &str) -> Result<(usize, VideoCodec), MediaError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::error::RecordError;
+use crate::base::clocks::{BoxClock, Clocks};
 use crate::base::time::UtcMicros;
 use crate::media::{Fragment, InitSegment};
 
@@ -20,6 +21,8 @@ pub struct SegmentFile {
     pub init: Arc<InitSegment>,
     pub start: UtcMicros,
     pub end: UtcMicros,
+    /// Of the first frame.
+    pub clocks: Option<Clocks>,
     path: PathBuf,
     file: File,
     /// Bytes that rows account for.
@@ -58,6 +61,7 @@ impl SegmentFile {
             init: first.init.clone(),
             start,
             end: start,
+            clocks: first.clocks.map(|clocks| Clocks { box_clock: BoxClock::now(), ..clocks }),
             path,
             file,
             committed,

@@ -141,6 +141,7 @@ mod tests {
             sequence: second as u64,
             tfdt: 0,
             gap: None,
+            clocks: None,
         })
     }
 

@@ -314,6 +314,7 @@ impl Writer {
                 init_id: first.init.id_hex(),
                 start: *start,
                 head_bytes: file.head_bytes(),
+                clocks: file.clocks,
             };
             let id = self.runtime.block_on(self.shared.store.open_segment(new))?;
             file.id = Some(id);

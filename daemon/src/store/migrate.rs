@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0007_outbox_hours.sql"),
     include_str!("steps/0008_timeline.sql"),
     include_str!("steps/0009_coverage.sql"),
+    include_str!("steps/0010_segment_clocks.sql"),
 ];
 
 /// The newest schema this program knows.

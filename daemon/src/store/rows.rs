@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use crate::base::clocks::Clocks;
 use crate::base::ids::{CameraId, DetectionId};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
@@ -116,6 +117,8 @@ pub struct NewSegment {
     pub start: UtcMicros,
     /// Bytes at the head of the file before the first fragment (the initialization segment).
     pub head_bytes: u64,
+    /// Of the first frame.
+    pub clocks: Option<Clocks>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,6 +138,8 @@ pub struct SegmentRow {
     pub sha256: Option<String>,
     pub evidence: bool,
     pub synced: bool,
+    /// Of the first frame; absent in files of earlier versions.
+    pub clocks: Option<Clocks>,
 }
 
 impl SegmentRow {

@@ -14,7 +14,7 @@ use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
 const COLUMNS: &str =
-    "id, camera, stream, path, init_id, start, \"end\", bytes, frames, closed, sha256, evidence, synced";
+    "id, camera, stream, path, init_id, start, \"end\", bytes, frames, closed, sha256, evidence, synced, clocks";
 
 impl Store {
     /// Keeps decoder settings once, whatever number of segments use them.
@@ -44,8 +44,8 @@ impl Store {
                 return Err(StoreError::conflict(format!("segment {}", new.path), detail));
             }
             tx.prepare_cached(
-                "INSERT INTO segments (camera, stream, path, init_id, start, \"end\", bytes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                "INSERT INTO segments (camera, stream, path, init_id, start, \"end\", bytes, clocks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
             )?
             .execute(params![
                 new.camera,
@@ -53,7 +53,8 @@ impl Store {
                 new.path,
                 new.init_id,
                 new.start,
-                new.head_bytes as i64
+                new.head_bytes as i64,
+                new.clocks.and_then(|clocks| serde_json::to_string(&clocks).ok())
             ])?;
             let id = tx.last_insert_rowid();
             add_totals(tx, &new.camera, new.stream, 1, new.head_bytes as i64, 0)?;
@@ -351,5 +352,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
         sha256: row.get(10)?,
         evidence: row.get(11)?,
         synced: row.get(12)?,
+        clocks: row.get::<_, Option<String>>(13)?.and_then(|text| serde_json::from_str(&text).ok()),
     })
 }

@@ -206,6 +206,7 @@ async fn record(store: &Store, start_s: i64, seconds: i64, close: bool) -> i64 {
         init_id: init.id,
         start: UtcMicros(start_s * SECOND),
         head_bytes: 4,
+        clocks: None,
     };
     let id = store.open_segment(new).await.unwrap();
     for i in 0..seconds {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use gtv_edge::base::clocks::{Clocks, RtpTime};
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::media::fmp4::Retimer;
 use gtv_edge::media::{Fragment, InitSegment, StreamKind, VideoCodec};
@@ -68,6 +69,12 @@ pub fn group(name: &str, number: i64, start: UtcMicros) -> Arc<Fragment> {
         sequence: number as u64 + 1,
         tfdt: number * 90_000,
         gap: None,
+        clocks: Some(Clocks {
+            arrival_us: start.add_micros((number + 1) * GROUP_US),
+            rtp: Some(RtpTime { ticks: number as u32 * 90_000, hz: 90_000 }),
+            camera_us: None,
+            box_clock: None,
+        }),
     })
 }
 

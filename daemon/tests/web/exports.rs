@@ -111,6 +111,7 @@ async fn a_browser_that_goes_away_ends_the_export_and_that_is_written_down() {
         init_id: "a".into(),
         start: gtv_edge::base::time::UtcMicros(START),
         head_bytes: 4,
+        clocks: None,
     };
     let segment_id = page.store().open_segment(new).await.unwrap();
     let rows = (0..128).map(|n| NewFragment {

@@ -45,6 +45,7 @@ pub fn fragment(n: usize, init: &Arc<InitSegment>, data: &Bytes) -> Arc<Fragment
         sequence: n as u64 + 1,
         tfdt: n as i64 * 90_000,
         gap: None,
+        clocks: None,
     })
 }
 

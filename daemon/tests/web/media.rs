@@ -83,6 +83,7 @@ pub async fn record(page: &Page, init: &InitSegment, fragments: &[Bytes]) {
             init_id: init.id_hex(),
             start: UtcMicros(start),
             head_bytes: init.data.len() as u64,
+            clocks: None,
         };
         let segment_id = page.store().open_segment(new).await.unwrap();
         let mut offset = init.data.len() as u64;
@@ -185,6 +186,7 @@ fn send(page: &Page, init: &Arc<InitSegment>, fragments: &[Bytes]) {
             sequence: n as u64 + 1,
             tfdt: 0,
             gap: None,
+            clocks: None,
         })
     };
     let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);

@@ -132,7 +132,7 @@ async fn a_recording_plays_by_ranges_while_it_grows() {
     std::fs::write(&file, &init.data).unwrap();
     let head_bytes = init.data.len() as u64;
     let (camera, init_id, start) = ("gate".parse().unwrap(), init.id_hex(), UtcMicros(START));
-    let new = NewSegment { camera, stream: Stream::Main, path: path.into(), init_id, start, head_bytes };
+    let new = NewSegment { camera, stream: Stream::Main, path: path.into(), init_id, start, head_bytes, clocks: None };
     let segment_id = page.store().open_segment(new).await.unwrap();
     let append = async |range: std::ops::Range<usize>| {
         use std::io::Write;

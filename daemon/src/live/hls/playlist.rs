@@ -99,6 +99,7 @@ mod tests {
             sequence,
             tfdt: 0,
             gap: None,
+            clocks: None,
         })
     }
 
