@@ -103,6 +103,8 @@ def evaluate(average: Reader, device: torch.device, measured: dict, look_alikes,
 
 def train(config: dict, data: Path, out: Path, restart: bool, start: Path | None) -> None:
     settings = config["train"]
+    if start is not None:
+        settings |= settings.get("continued", {})
     torch.manual_seed(config["seed"])
     torch.set_num_threads(settings["threads"])
     cv2.setNumThreads(1)  # its thread pool would not survive the fork of the loaders, which then wait for ever

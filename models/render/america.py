@@ -16,7 +16,11 @@ STATES = (
     "Oregon,Pennsylvania,Rhode Island,South Carolina,South Dakota,Tennessee,Texas,Utah,Vermont,Virginia,Washington,"
     "West Virginia,Wisconsin,Wyoming,Ontario,Alberta"
 ).split(",")
-FACES = ("die", "gothic", "gothic", "narrow", "narrow", "fixed", "fixed", "open", "open")
+FACES = ("die", "gothic", "gothic", "narrow", "narrow", "fixed", "fixed", "open", "open", "west", "west")
+# How often a character comes from another press's die than the rest of the number.
+FOREIGN_DIE = 0.3
+# How often a society's or a school's logo takes the room beside the number, in mm at most.
+LOGO, LOGO_WIDTH = 0.1, 90
 # The series of disabled drivers, and what its wheelchair takes of the number's room in mm.
 DISABLED, DISABLED_WIDTH = "disabled", 58
 MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
@@ -35,6 +39,7 @@ def design(text: str, rng: np.random.Generator) -> Design:
     blank = replace(options[rng.integers(len(options))], face=FACES[rng.integers(len(FACES))])
     # Small letters stacked before or after the number, which are not part of it as it is reported.
     stacked = ("l", "r")[rng.integers(2)] if len(text) < 7 and rng.random() < 0.12 else ""
+    logo = len(text) < 7 and series.code != DISABLED and not stacked and rng.random() < LOGO
     if series.code == DISABLED:
         blank = replace(blank, left=blank.left + DISABLED_WIDTH)
         stacked = ("l", "r")[rng.integers(2)]
@@ -42,8 +47,19 @@ def design(text: str, rng: np.random.Generator) -> Design:
         blank = replace(blank, left=blank.left + 30)
     elif stacked:
         blank = replace(blank, right=blank.right - 30)
+    elif logo:
+        stacked, room = ("logo-l", "logo-r")[int(rng.random() < 0.25)], rng.uniform(0.4, 1) * LOGO_WIDTH
+        blank = (
+            replace(blank, left=blank.left + room) if stacked == "logo-l" else replace(blank, right=blank.right - room)
+        )
     emblem = series.emblem[0] if rng.random() < 0.8 else ("sticker", "symbol")[rng.integers(2)]
     return Design(blank, (line,), 1.0, series.code, emblem, stacked)
+
+
+def dies(text: str, face: str, rng: np.random.Generator) -> dict[str, str]:
+    """The face of each character: most from the plate's own, some from another press, the same wherever they stand."""
+    other = FACES[rng.integers(len(FACES))]
+    return {char: other if rng.random() < FOREIGN_DIE else face for char in dict.fromkeys(text)}
 
 
 def draw(canvas: Canvas, plan: Design, paint: Color, rng: np.random.Generator) -> None:
@@ -67,7 +83,9 @@ def draw(canvas: Canvas, plan: Design, paint: Color, rng: np.random.Generator) -
         for top in (8, blank.height - 29):
             if rng.random() < 0.22:
                 _sticker(canvas, x, top, rng.uniform(20, 30), rng.uniform(14, 20), rng)
-    if plan.strip:
+    if plan.strip.startswith("logo"):
+        _logo(canvas, plan, rng)
+    elif plan.strip:
         _stacked(canvas, plan, paint.text, rng)
     if plan.series == DISABLED:
         _wheelchair(canvas, rng.uniform(10, 16), blank.rows[0].top + rng.uniform(0, 14), rng.uniform(42, 52), rng)
@@ -140,6 +158,24 @@ def _stacked(canvas: Canvas, plan: Design, ink: RGB, rng: np.random.Generator) -
     for i in range(count):
         canvas.text(letters[rng.integers(len(letters))], plan.blank.face, 15, x, row.top + i * row.height / count + 2,
                     row.height / count - 4, ink)  # fmt: skip
+
+
+def _logo(canvas: Canvas, plan: Design, rng: np.random.Generator) -> None:
+    """A seal, a mascot's outline or initials in the room that the number leaves free on one side."""
+    blank, row = plan.blank, plan.blank.rows[0]
+    left, right = (8.0, blank.left - 4) if plan.strip == "logo-l" else (blank.right + 4, blank.width - 8)
+    x, y, half = (left + right) / 2, row.top + row.height * rng.uniform(0.4, 0.6), (right - left) / 2
+    hue = tuple(int(v) for v in rng.integers(20, 220, 3))
+    way = rng.random()
+    if way < 0.4:
+        canvas.circle(x, y, 0.9 * half, hue)
+        canvas.circle(x, y, 0.6 * half, shade(hue, rng.choice([0.5, 1.6])))
+    elif way < 0.8:
+        canvas.polygon(_blob(rng, x, y, half), hue)
+    if way > 0.3:
+        letters = "".join("ABCDEFHKMNPRSTUW"[i] for i in rng.integers(16, size=int(rng.integers(1, 4))))
+        size = min(0.5 * row.height, 1.1 * half / len(letters) / 0.7)
+        canvas.text(letters, "gothic", 16, x, y - size / 2, size, shade(hue, 0.4 if sum(hue) > 300 else 2.2))
 
 
 def emblem(canvas: Canvas, x: float, row: Row, width: float, kind: str, rng: np.random.Generator) -> None:

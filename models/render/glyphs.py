@@ -161,6 +161,13 @@ OPEN = FIXED | {
     "V": (50, ["0,0 46,100 54,100 100,0"]),
     "W": (50, ["0,0 10,100 18,100 50,30 82,100 90,100 100,0"]),
 }
+# Western presses: V with legs that stay upright halfway down, 4 and 1 with little more than a stroke and a stub.
+WEST = OPEN | {
+    "1": (34, ["0,10 50,0/0 50,100", "0,100 100,100"]),
+    "4": (52, ["52,0 0,78 100,78", "80,56 80,100"]),
+    "V": (52, ["0,0 6,40 40,100 60,100 94,40 100,0"]),
+    "Y": (50, ["0,0 6,24 50,56 94,24 100,0", "50,56 50,100"]),
+}
 DIN = {char: (width * 0.9, strokes) for char, (width, strokes) in ROAD.items()} | {
     "1": (36, ["0,24 62,0/0 62,100"]),
     "I": (17, ["50,0 50,100"]),
@@ -191,6 +198,7 @@ FACES = {
     "narrow": NARROW,
     "fixed": FIXED,
     "open": OPEN,
+    "west": WEST,
 }
 
 

@@ -14,6 +14,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
 # Many series leave out letters that look like digits: how often an `I`, `O` or `Q` is drawn anew.
 CONFUSABLE = "IOQ"
+# American dies draw these so differently, and so like one another (1 and I, V and U, 4 and L), that they come up more.
+AMERICAN_OFTEN = {"L": "UVVL", "N": "1144"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ EUROPE = (
     Series("CZ", ("NLN NNNN", "NLN|NNNN", "NLN|NNNN", "LLL|NN-NN", "LL|NN-NN", "NLN/NNNN", "LLL/NN-NN", "NAN NNNN"), 6,
            ("seals",), ("l", "l", ""), ("road", "din"), 0.7),
     Series("D", ("L|LL NNNN", "LL|LL NNN", "LLL|LL NNN", "LL|L NNNN", "L|L NNNN", "L|LL NN", "LLL|L NN", "LL|LL/NNNN",
-           "L|LL/NNN", "L-LL NNN", "LLL/LL NN"), 4, ("seals",), ("l",), ("fe", "fe", "road"), 0.2),
+           "L|LL/NNN", "L-LL NNN", "LLL/LL NN", "LN-LLL"), 4, ("seals",), ("l",), ("fe", "fe", "road"), 0.2),
     Series("PL", ("LL NNNNN", "LLL NNNN", "LL NNNNL", "LLL NNNL", "LL NNNLL", "LL|NNNNN", "LLL LNNN", "L NNNNNN",
            "LLL/NNNN", "LL/NNNNN", "WL AAAAA"), 5, ("sticker",), ("l",), ("road", "die", "din"), 0.6),
-    Series("A", ("L|NNNNL", "LL|NNNLL", "LL|NNN LL", "L|NNNNNL", "LL/NNNLL", "W|NNNNNL"), 2, ("crest",)),
+    Series("A", ("L|NNNNL", "LL|NNNLL", "LL|NNN LL", "L|NNNNNL", "LL/NNNLL", "W|NNNNNL", "L|LLLLL",
+           "LL|LLLN"), 2, ("crest",)),
     Series("H", ("LLL-NNN", "LLL|NNN", "LL LL-NNN", "LLL/NNN"), 2, ("seals", "sticker"), ("l",), ("road", "die")),
     Series("NL", ("NN-LL-LL", "LL-NNN-L", "N-LLL-NN", "NN-LLL-N", "LL-LL-NN", "LL-NN-LL", "NN/LL-LL"), 2, ("seals",),
            ("l",), ("din", "road"), 0.7),
@@ -112,6 +115,8 @@ def random_text(layout: str, rng: np.random.Generator) -> str:
         if kind == "A":
             kind = "LN"[int(rng.integers(2))]
         choices = LETTERS if kind == "L" else DIGITS if kind == "N" else kind
+        if layout == "us":
+            choices += AMERICAN_OFTEN.get(kind, "")
         char = choices[rng.integers(len(choices))]
         while char in CONFUSABLE and rng.random() < avoids:
             char = choices[rng.integers(len(choices))]

@@ -64,7 +64,11 @@ def render_plate(
     heaviest = {"br-old": 1.22, "br-old-moto": 1.22, "us": 1.3}.get(layout, 1.12)
     stroke = round(blank.rows[0].stroke * rng.uniform(0.74 if layout == "us" else 0.88, heaviest))
     press = _Press(
-        stroke, int(rng.choice([60, 80, 100, 100, 115])), layout != "us" or rng.random() < 0.7, rng.uniform()
+        stroke,
+        int(rng.choice([60, 80, 100, 100, 115])),
+        layout != "us" or rng.random() < 0.7,
+        rng.uniform(),
+        america.dies(text, blank.face, rng) if layout == "us" else {},
     )
     boxes = []
     for row, line in zip(blank.rows, plan.lines, strict=True):
@@ -93,12 +97,14 @@ def render_plate(
 
 @dataclass(frozen=True)
 class _Press:
-    """How this plate was stamped: `cell` (0..1) is how far the bare bar of a 1 or I fills out to a full cell."""
+    """How this plate was stamped: `cell` (0..1) is how far the bare bar of a 1 or I fills out to a full cell, `faces`
+    are those of single characters where not all have the blank's."""
 
     stroke: int
     roundness: int
     embossed: bool
     cell: float
+    faces: dict[str, str]
 
 
 def _design(text: str, layout: str, rng: np.random.Generator) -> Design:
@@ -145,8 +151,9 @@ def _draw_row(
     # The bare bar of 1 and I stands in a wider cell than its ink, else "11" would read as one thick stroke.
     # Registered to real old plates, a bar's cell is about as wide as any other character's.
     bar = (8 + 18 * (press.cell**0.4 if layout.startswith("br-old") else press.cell)) * scale
-    pad = [bar if c in "1I" and glyph_width(blank.face, c) < 24 else 0.0 for c in line]
-    widths = [glyph_width(blank.face, c) * scale for c in line]
+    faces = [press.faces.get(c, blank.face) for c in line]
+    pad = [bar if c in "1I" and glyph_width(f, c) < 24 else 0.0 for f, c in zip(faces, line, strict=True)]
+    widths = [glyph_width(f, c) * scale for f, c in zip(faces, line, strict=True)]
     if layout == "us":
         # What stands between American groups is anything from a dot to a picture of two characters' width.
         widths = [w * rng.uniform(0.6, 1.9) if c == "|" else w for c, w in zip(line, widths, strict=True)]
@@ -157,7 +164,7 @@ def _draw_row(
     slack = blank.right - blank.left - total * squeeze
     x = blank.left + slack * (0.5 + (0.05 + 0.15 * loose) * rng.uniform(-1, 1))
     boxes = []
-    for char, width, side in zip(line, widths, pad, strict=True):
+    for face, char, width, side in zip(faces, line, widths, pad, strict=True):
         x += side * squeeze
         if char == "|" and layout == "us":
             america.emblem(canvas, x, row, width * squeeze, plan.emblem, rng)
@@ -165,7 +172,7 @@ def _draw_row(
             europe.emblem(canvas, plan, x, row, width * squeeze, rng)
         elif char != " ":
             box = (x, row.top, width * squeeze, row.height)
-            canvas.glyph(blank.face, char, press.stroke, box, paint.text, press.roundness, press.embossed)
+            canvas.glyph(face, char, press.stroke, box, paint.text, press.roundness, press.embossed)
         if char not in MARKS:
             boxes.append([x, row.top, x + width * squeeze, row.top + row.height])
         x += (width + side + gap) * squeeze
