@@ -8,6 +8,7 @@ use chrono::{Local, NaiveDateTime, TimeZone};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::problem::{HeaderProblem, LineProblem};
 use super::sheet::{Line, Lines};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
@@ -36,14 +37,14 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     pub line: u64,
-    pub problem: String,
+    pub problem: LineProblem,
 }
 
 /// Why an import did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("{0}")]
-    Header(String),
+    #[error("the file cannot be used: {0}")]
+    Header(#[from] HeaderProblem),
     #[error("the file cannot be read: {0}; send it again")]
     File(#[from] std::io::Error),
     #[error(transparent)]
@@ -85,7 +86,7 @@ pub async fn import(store: &Store, list: Uuid, file: File, replace: bool) -> Res
 }
 
 fn parse(file: File, sender: &mpsc::Sender<Piece>) -> Result<(), ImportError> {
-    let lines = Lines::new(BufReader::new(file), local).map_err(ImportError::Header)?;
+    let lines = Lines::new(BufReader::new(file), local)?;
     let mut piece = Piece::default();
     for line in lines {
         match line? {

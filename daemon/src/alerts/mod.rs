@@ -3,6 +3,7 @@
 
 mod import;
 mod message;
+mod problem;
 mod rules;
 mod sheet;
 mod signature;

@@ -6,14 +6,13 @@ use std::io::BufRead;
 use chrono::{NaiveDate, NaiveDateTime};
 use csv::{ByteRecord, Position, ReaderBuilder, Terminator};
 
+use super::problem::{HeaderProblem, LineProblem, PLATE_MIN};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
 use crate::store::{REASON_MAX, WatchEntry};
 
 /// Lines of one record; more means that a quote was never closed.
 const RECORD_LINES_MAX: u64 = 20;
-/// The shortest text that is taken for a plate.
-const PLATE_MIN: usize = 2;
 
 /// A local time of day as a time; `None` where the clock skips it.
 pub type Local = fn(NaiveDateTime) -> Option<UtcMicros>;
@@ -25,7 +24,7 @@ pub enum Line {
     /// Cannot be used; `plate` where at least that could be read.
     Bad {
         line: u64,
-        problem: String,
+        problem: LineProblem,
         plate: Option<Plate>,
     },
 }
@@ -49,8 +48,8 @@ pub struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     /// `Err` says what is wrong with the header.
-    pub fn new(mut input: R, local: Local) -> Result<Self, String> {
-        let start = input.fill_buf().map_err(|e| e.to_string())?;
+    pub fn new(mut input: R, local: Local) -> Result<Self, HeaderProblem> {
+        let start = input.fill_buf().map_err(|e| HeaderProblem::Unreadable(e.to_string()))?;
         let separator = separator(start.split(|b| *b == b'\n').next().unwrap_or_default());
         // Ended by the line feed alone: after a carriage return the reader would count the next line one too low. What
         // is left of it is white space at the end of a field.
@@ -61,35 +60,31 @@ impl<R: BufRead> Lines<R> {
             .terminator(Terminator::Any(b'\n'))
             .from_reader(input);
         let mut record = ByteRecord::new();
-        let found = reader.read_byte_record(&mut record).map_err(|e| e.to_string())?;
+        let found = reader.read_byte_record(&mut record).map_err(|e| HeaderProblem::Unreadable(e.to_string()))?;
         if !found {
-            return Err("the file is empty; its first line must name the columns: plate, reason, valid_from, \
-                        valid_until"
-                .to_owned());
+            return Err(HeaderProblem::Empty);
         }
         let columns = columns(&record)?;
         Ok(Self { reader, columns, local, record })
     }
 
-    fn entry(&self) -> Result<WatchEntry, (String, Option<Plate>)> {
+    fn entry(&self) -> Result<WatchEntry, (LineProblem, Option<Plate>)> {
         let field = |column: Option<usize>| column.and_then(|i| self.record.get(i)).map(text).unwrap_or_default();
         let written = field(Some(self.columns.plate));
         let plate = Plate::normalize(&written);
         if !(PLATE_MIN..=Plate::MAX_LEN).contains(&plate.as_str().len()) {
-            return Err((format!("a plate has {PLATE_MIN} to {} letters and digits", Plate::MAX_LEN), None));
+            return Err((LineProblem::Plate, None));
         }
-        let bad = |problem: String| (problem, Some(plate.clone()));
+        let bad = |problem: LineProblem| (problem, Some(plate.clone()));
         let reason = clean_reason(&field(self.columns.reason)).map_err(bad)?;
-        let time = |column, end, name: &str| match field(column).trim() {
+        let time = |column, end, name: &'static str| match field(column).trim() {
             "" => Ok(None),
-            text => moment(text, end, self.local).map(Some).ok_or_else(|| {
-                bad(format!("{name} is not a time such as 2026-12-31, 31/12/2026 18:00 or 2026-12-31T18:00:00Z"))
-            }),
+            text => moment(text, end, self.local).map(Some).ok_or_else(|| bad(LineProblem::Time(name))),
         };
         let valid_from = time(self.columns.valid_from, false, "valid_from")?;
         let valid_until = time(self.columns.valid_until, true, "valid_until")?;
         if matches!((valid_from, valid_until), (Some(from), Some(until)) if until <= from) {
-            return Err(bad("valid_until is not after valid_from".to_owned()));
+            return Err(bad(LineProblem::Order));
         }
         Ok(WatchEntry { plate, reason, valid_from, valid_until })
     }
@@ -107,8 +102,7 @@ impl<R: BufRead> Iterator for Lines<R> {
             }
             let line = self.record.position().map_or(0, Position::line);
             if self.reader.position().line().saturating_sub(line) > RECORD_LINES_MAX {
-                let problem = "a quote is not closed: this line and those after it were read as one".to_owned();
-                return Some(Ok(Line::Bad { line, problem, plate: None }));
+                return Some(Ok(Line::Bad { line, problem: LineProblem::OpenQuote, plate: None }));
             }
             if self.record.iter().all(|field| field.trim_ascii().is_empty()) {
                 continue;
@@ -128,13 +122,10 @@ fn separator(header: &[u8]) -> u8 {
     [b',', b';', b'\t'].into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
-fn columns(header: &ByteRecord) -> Result<Columns, String> {
+fn columns(header: &ByteRecord) -> Result<Columns, HeaderProblem> {
     let names: Vec<String> = header.iter().map(|field| text(field).trim().to_lowercase()).collect();
     let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
-    let plate = find(&["plate", "placa"]).ok_or(
-        "the first line must name the columns, separated by `,` or `;`: plate, reason, valid_from, valid_until \
-         (placa, motivo, valido_de, valido_ate)",
-    )?;
+    let plate = find(&["plate", "placa"]).ok_or(HeaderProblem::Columns)?;
     Ok(Columns {
         plate,
         reason: find(&["reason", "motivo"]),
@@ -149,11 +140,11 @@ fn text(field: &[u8]) -> String {
 }
 
 /// A reason as it is kept: without what [`write_row`] puts before a formula. `Err` says what is wrong with it.
-pub fn clean_reason(text: &str) -> Result<String, String> {
+pub fn clean_reason(text: &str) -> Result<String, LineProblem> {
     let text = text.trim();
     let text = text.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(text);
     if text.chars().count() > REASON_MAX || text.chars().any(char::is_control) {
-        return Err(format!("a reason has at most {REASON_MAX} characters, on one line"));
+        return Err(LineProblem::Reason);
     }
     Ok(text.to_owned())
 }
@@ -264,20 +255,22 @@ mod tests {
                     ABC1237\n\
                     AAAAAAAAAAAAA,e,,\n";
         let lines = read(file.as_bytes());
-        let bad: Vec<(u64, &str, bool)> = lines
+        let bad: Vec<(u64, LineProblem, bool)> = lines
             .iter()
             .filter_map(|line| match line {
-                Line::Bad { line, problem, plate } => Some((*line, problem.as_str(), plate.is_some())),
+                Line::Bad { line, problem, plate } => Some((*line, *problem, plate.is_some())),
                 Line::Entry(_) => None,
             })
             .collect();
-        assert_eq!(bad.iter().map(|b| (b.0, b.2)).collect::<Vec<_>>(), [(3, false), (4, true), (5, true), (7, false)]);
-        assert!(bad[1].1.starts_with("valid_from is not a time"), "{bad:?}");
+        let time = LineProblem::Time("valid_from");
+        let expected = [(3, LineProblem::Plate, false), (4, time, true), (5, LineProblem::Order, true)];
+        assert_eq!(bad, [&expected[..], &[(7, LineProblem::Plate, false)]].concat());
+        assert!(time.to_string().starts_with("valid_from is not a time"), "{time}");
         assert_eq!(lines.len() - bad.len(), 2);
         let windows = read(file.replace('\n', "\r\n").as_bytes());
         assert_eq!(windows, lines, "line numbers whatever ends them");
-        assert!(Lines::new(&b"a,b\n"[..], brasilia).err().unwrap().contains("plate"));
-        assert!(Lines::new(&b""[..], brasilia).err().unwrap().contains("empty"));
+        assert!(matches!(Lines::new(&b"a,b\n"[..], brasilia), Err(HeaderProblem::Columns)));
+        assert!(matches!(Lines::new(&b""[..], brasilia), Err(HeaderProblem::Empty)));
     }
 
     #[test]
@@ -285,7 +278,8 @@ mod tests {
         let after: Vec<String> = (0..50).map(|i| format!("ABC{i:04},x\n")).collect();
         let file = format!("plate,reason\nABC1234,\"open\n{}", after.concat());
         let lines = read(file.as_bytes());
-        assert!(matches!(&lines[..], [Line::Bad { line: 2, problem, .. }] if problem.contains("quote")), "{lines:?}");
+        let open = LineProblem::OpenQuote;
+        assert!(matches!(&lines[..], [Line::Bad { line: 2, problem, .. }] if *problem == open), "{lines:?}");
     }
 
     #[test]

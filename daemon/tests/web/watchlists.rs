@@ -91,7 +91,8 @@ async fn a_file_comes_in_and_goes_out() {
     let (status, result) = import(&browser, &id, "", file).await;
     assert_eq!(status, 200, "{result}");
     assert_eq!((&result["added"], &result["changed"], &result["removed"]), (&json!(2), &json!(0), &json!(0)));
-    assert_eq!((&result["rejected"][0]["line"], &result["rejected_total"]), (&json!(3), &json!(1)));
+    let bad = &result["rejected"][0];
+    assert_eq!((&bad["line"], &bad["code"], &result["rejected_total"]), (&json!(3), &json!("plate"), &json!(1)));
     let path = format!("/api/ai/watchlists/{id}/export.csv");
     let answer = browser.get(&path).await;
     assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/csv"));
@@ -110,7 +111,7 @@ async fn a_file_comes_in_and_goes_out() {
     assert_eq!((status, &result["added"]), (200, &json!(60_000)), "{result}");
     assert_eq!(browser.get(&path).await.text().await.unwrap().lines().count(), 60_002);
     let (status, result) = import(&browser, &id, "", "a,b\n1,2\n").await;
-    assert_eq!(status, 400, "{result}");
+    assert_eq!((status, result["error"]["code"].as_str()), (400, Some("import_columns")), "{result}");
     assert_eq!(import(&browser, &id, "?replace=maybe", "plate\n").await.0, 400);
     let status = browser.json("/api/admin/status").await;
     assert_eq!(status["alerts"]["watched_vehicles"], 60_001);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use warp::reply::Response;
 
 use super::watchlists::find;
-use crate::alerts::{self, ImportError, Summary, clean_reason, write_header, write_row};
+use crate::alerts::{self, ImportError, Rejected, Summary, clean_reason, write_header, write_row};
 use crate::base::plate::Plate;
 use crate::base::time::UtcMicros;
 use crate::store::{Store, WatchEntry};
@@ -82,17 +82,33 @@ pub struct ImportResult {
 pub struct RejectedLine {
     /// The header is line 1.
     pub line: u64,
+    /// `plate`, `reason`, `time`, `order` (valid_until is not after valid_from) or `open_quote`.
+    pub code: String,
+    /// The column that is wrong, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The same in English.
     pub problem: String,
+}
+
+impl RejectedLine {
+    fn of(bad: &Rejected) -> Self {
+        Self {
+            line: bad.line,
+            code: bad.problem.code().to_owned(),
+            column: bad.problem.column().map(str::to_owned),
+            problem: bad.problem.to_string(),
+        }
+    }
 }
 
 impl From<Summary> for ImportResult {
     fn from(summary: Summary) -> Self {
-        let rejected = summary.rejected.into_iter();
         Self {
             added: summary.added,
             changed: summary.changed,
             removed: summary.removed,
-            rejected: rejected.map(|bad| RejectedLine { line: bad.line, problem: bad.problem }).collect(),
+            rejected: summary.rejected.iter().map(RejectedLine::of).collect(),
             rejected_total: summary.rejected_total,
         }
     }
@@ -127,7 +143,7 @@ pub async fn put(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let list = find(&app, &req).await?;
     let plate = plate_of(&req)?;
     let body: EntryBody = req.json()?;
-    let reason = clean_reason(&body.reason).map_err(|problem| ApiError::invalid("reason", problem))?;
+    let reason = clean_reason(&body.reason).map_err(|problem| ApiError::invalid("reason", problem.to_string()))?;
     let valid_from = time("valid_from", body.valid_from.as_ref())?;
     let valid_until = time("valid_until", body.valid_until.as_ref())?;
     if matches!((valid_from, valid_until), (Some(from), Some(until)) if until <= from) {
@@ -177,7 +193,13 @@ pub async fn import(app: Arc<App>, mut req: Req) -> ApiResult<Response> {
     });
     let result = import.await.map_err(|error| ApiError::internal("importing a watchlist", error))?;
     let summary = result.map_err(|error| match error {
-        ImportError::Header(problem) => ApiError::invalid("body", format!("The file cannot be used: {problem}.")),
+        ImportError::Header(problem) => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            problem.code(),
+            format!("The file cannot be used: {problem}."),
+            "Correct the file and send it again.",
+        )
+        .with_field("body"),
         ImportError::Store(error) => ApiError::from(error),
         other => ApiError::internal("importing a watchlist", other),
     })?;

@@ -76,7 +76,7 @@ impl WatchlistBody {
             .severity
             .parse()
             .map_err(|_| ApiError::invalid("severity", "`severity` must be `info`, `warning` or `critical`."))?;
-        let reason = clean_reason(&self.reason).map_err(|problem| ApiError::invalid("reason", problem))?;
+        let reason = clean_reason(&self.reason).map_err(|problem| ApiError::invalid("reason", problem.to_string()))?;
         Ok(WatchlistChange { name, severity, reason, enabled: self.enabled })
     }
 }

@@ -240,12 +240,20 @@ export interface EntryPage {
   next: string | null;
 }
 
+export interface RejectedLine {
+  line: number;
+  /** What is wrong, by name; `problem` says it in English. */
+  code: string;
+  column?: string;
+  problem: string;
+}
+
 export interface ImportReport {
   added: number;
   changed: number;
   removed: number;
   /** The first of the bad lines. */
-  rejected: { line: number; problem: string }[];
+  rejected: RejectedLine[];
   rejected_total: number;
 }
 

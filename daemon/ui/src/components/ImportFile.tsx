@@ -5,7 +5,7 @@ import { request } from '../api/client';
 import type { ImportReport } from '../api/types';
 import { useI18n } from '../i18n';
 import { useAction } from '../lib/use-data';
-import { line } from '../lib/watchlists';
+import { line, problem } from '../lib/watchlists';
 import { Button, Check, ErrorNote } from './basics';
 
 /** Rejected lines on the page; the rest is told as a number. */
@@ -89,9 +89,7 @@ export function ImportFile({ path, onDone }: { path: string; onDone: () => void 
               {report.result.rejected.slice(0, SHOWN_MAX).map((one) => (
                 <li key={one.line}>
                   <span className="meta">{t('import.line', { line: one.line })}</span> <code>{line(report.lines, one.line)}</code>
-                  <span className="hint bad" lang="en">
-                    {one.problem}
-                  </span>
+                  <span className="hint bad">{problem(one, t)}</span>
                 </li>
               ))}
             </ol>

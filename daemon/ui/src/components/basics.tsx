@@ -128,7 +128,8 @@ export function ErrorNote({ error }: { error: unknown }) {
   const key = `error.${known?.code ?? ''}`;
   const headline = isKey(key) ? t(key) : t('error.title');
   const said = known ? known.message : error instanceof Error ? error.message : '';
-  const plain = known?.code === 'wrong_credentials' || known?.code === 'offline';
+  // These say all there is to say.
+  const plain = known?.code === 'wrong_credentials' || known?.code === 'offline' || known?.code.startsWith('import_');
   return (
     <div className="note bad" role="alert">
       <strong>{language === 'en' && said !== '' ? said : headline}</strong>

@@ -231,4 +231,7 @@ export const en = {
   'error.device_refused': 'The camera refused the user or password. It was tried once.',
   'error.full': 'The disk is full.',
   'error.internal': 'The box made an error.',
+  'error.import_empty': 'The file is empty. Its first line must name the columns: plate, reason, valid_from, valid_until.',
+  'error.import_columns': 'The first line must name the columns, separated by “,” or “;”: plate, reason, valid_from, valid_until.',
+  'error.import_unreadable': 'The file cannot be read as CSV. Save it once more as text separated by commas.',
 } as const;

@@ -232,4 +232,7 @@ export const ptBR: Texts = {
   'error.device_refused': 'A câmera recusou o usuário ou a senha. Foi tentado uma só vez.',
   'error.full': 'O disco está cheio.',
   'error.internal': 'A caixa cometeu um erro.',
+  'error.import_empty': 'O arquivo está vazio. A primeira linha deve dar nome às colunas: placa, motivo, valido_de, valido_ate.',
+  'error.import_columns': 'A primeira linha deve dar nome às colunas, separadas por “,” ou “;”: placa, motivo, valido_de, valido_ate.',
+  'error.import_unreadable': 'O arquivo não pode ser lido como CSV. Salve-o de novo como texto separado por vírgulas.',
 };

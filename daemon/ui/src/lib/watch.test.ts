@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Alert } from '../api/types';
-import { fill, languages, type Key, type Language } from '../i18n';
+import { fill, languages, type Key, type Language, type Translate } from '../i18n';
 import { badge, merge, pushed, staysMs, waiting } from './alerts';
 import { samples, sums } from './prometheus';
 import { reasonOf } from './reason';
-import { bounds, date, days, line, validity } from './watchlists';
+import { bounds, date, days, line, problem, validity } from './watchlists';
 
 const alert = (id: string, at: number, more: Partial<Alert> = {}): Alert => ({
   id,
@@ -68,6 +68,13 @@ describe('dates of a watchlist', () => {
     expect(line(lines, 2)).toBe('ABC1D23 , x');
     expect(line(lines, 3).length).toBe(60);
     expect(line(lines, 9)).toBe('');
+  });
+
+  it('say what is wrong with a line in the language of the page', () => {
+    const portuguese: Translate = (key, values) => fill(languages['pt-BR'].texts[key], values);
+    const time = { code: 'time', column: 'valid_from', problem: 'valid_from is not a time' };
+    expect(problem(time, portuguese)).toMatch(/^valid_from não é uma data/);
+    expect(problem({ code: 'brand_new', problem: 'said by a newer box' }, portuguese)).toBe('said by a newer box');
   });
 });
 

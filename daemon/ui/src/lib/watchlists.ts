@@ -1,5 +1,6 @@
 // Pure. Watchlists on the page: dates that bound an entry, whether it counts now, and files that are imported.
-import type { WatchlistEntry } from '../api/types';
+import type { RejectedLine, WatchlistEntry } from '../api/types';
+import { isKey, type Translate } from '../i18n';
 import { dayBounds, dayValue } from './time';
 
 export type Validity = 'always' | 'now' | 'later' | 'over';
@@ -35,4 +36,10 @@ export function date(day: string, locale: string): string {
 export function line(lines: string[], number: number): string {
   const text = lines[number - 1]?.trim() ?? '';
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}
+
+/** What is wrong with a line of a file, in the language of the page where the page knows it. */
+export function problem(rejected: Pick<RejectedLine, 'code' | 'column' | 'problem'>, t: Translate): string {
+  const key = `import.bad_${rejected.code}`;
+  return isKey(key) ? t(key, { column: rejected.column ?? '' }) : rejected.problem;
 }
