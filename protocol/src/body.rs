@@ -162,6 +162,9 @@ pub struct Alert {
     #[serde(default)]
     pub plate: Option<PlateText>,
     pub message: String,
+    /// Why somebody wants to know: of a listed vehicle what the list says; nothing from older boxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub raised_at_us: i64,
 }
 
@@ -370,6 +373,7 @@ impl Body {
                 optional("camera", b.camera.as_deref())?;
                 optional("plate", b.plate.as_ref().map(PlateText::as_str))?;
                 text("message", &b.message)?;
+                optional("reason", b.reason.as_deref())?;
                 time("raised_at_us", b.raised_at_us)
             }
             Body::Recording(b) => {

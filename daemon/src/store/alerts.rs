@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gtv_protocol::PlateText;
 use gtv_protocol::body::{Alert, Body};
+use gtv_protocol::limits::TEXT_BYTES_MAX;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
@@ -129,12 +130,21 @@ pub(super) fn insert(
         detection: row.detection.map(|id| id.0),
         plate: plate.map(|plate| PlateText(plate.as_str().to_owned())),
         message: row.title.clone(),
+        reason: reason(&row.detail),
         raised_at_us: row.at.0,
     });
     outbox::put(tx, Lane::Alerts, &body, &row.id.to_string(), &[])?;
     deliveries::queue(tx, policy, &row)?;
     publish(tx, row);
     Ok(())
+}
+
+/// What the centre is told of the reason, within the bounds of the protocol.
+fn reason(detail: &serde_json::Value) -> Option<String> {
+    let reason = detail.get("reason")?.as_str()?;
+    let short = &reason[..reason.floor_char_boundary(TEXT_BYTES_MAX)];
+    let clean: String = short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    (!clean.is_empty()).then_some(clean)
 }
 
 /// New, or changed since.

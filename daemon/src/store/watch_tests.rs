@@ -65,7 +65,9 @@ async fn a_listed_vehicle_raises_an_alert_with_its_passage() {
     assert!(matches!(events.try_recv().unwrap(), StoreEvent::Detection(_)));
     assert!(matches!(events.try_recv().unwrap(), StoreEvent::Alert(row) if row.detail["match"] == "equivalent"));
     let records = store.next_batch(BOX, 0, 9, 1 << 20).await.unwrap().records;
-    assert_eq!(records.iter().filter(|record| record.kind == "alert").count(), 3);
+    let told =
+        records.iter().filter(|record| record.kind == "alert" && record.body.get().contains(r#""reason":"stolen""#));
+    assert_eq!(told.count(), 3, "the centre knows why");
 
     // The next start knows the lists again; a list that is off or gone raises nothing.
     drop(store);
