@@ -79,6 +79,7 @@ async fn box_with(stage: &Stage, prefeitura: &str, plates: &[&str]) -> (FakeBox,
         detection: ids.first().copied(),
         plate: plates.first().map(|plate| PlateText((*plate).to_owned())),
         message: "Veículos roubados passaram".into(),
+        reason: Some("B.O. 1234/2026".into()),
         raised_at_us: EPOCH,
     };
     fake.append(&Body::Alert(alert), "alert-1", vec![]);
@@ -133,6 +134,7 @@ async fn each_city_sees_its_own_and_each_role_its_part() {
     // Stemmed: "roubado" finds "roubados".
     let (_, alerts) = stage.ask(&investigator, &format!("ai/alerts?{SPAN}&text=roubado"));
     assert_eq!(alerts["alerts"].as_array().unwrap().len(), 1, "{alerts}");
+    assert_eq!(alerts["alerts"][0]["reason"], "B.O. 1234/2026");
     let (_, alerts) = stage.ask(&investigator, &format!("ai/alerts?{SPAN}&text=incendio"));
     assert_eq!(alerts["alerts"], serde_json::json!([]));
 

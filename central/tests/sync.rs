@@ -117,6 +117,7 @@ async fn every_kind_of_record_arrives_in_its_table() {
         detection: Some(detection_id),
         plate: Some(PlateText("ABC1C34".into())),
         message: "stolen vehicle".into(),
+        reason: None,
         raised_at_us: EPOCH,
     };
     fake.append(&Body::Alert(alert), "alert-1", vec![]);

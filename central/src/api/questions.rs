@@ -176,7 +176,8 @@ pub async fn clips(center: &Center, asker: &Asker, filter: Filter) -> Result<Val
 
 pub async fn alerts(center: &Center, asker: &Asker, filter: Filter) -> Result<Value, ApiError> {
     let (from, to) = filter.span()?;
-    let sql = "SELECT id, box_id, rule, severity, camera, detection_id, plate, message, raised_at FROM ai.alerts
+    let sql =
+        "SELECT id, box_id, rule, severity, camera, detection_id, plate, message, reason, raised_at FROM ai.alerts
                WHERE raised_at >= $1 AND raised_at < $2 AND ($3::text IS NULL OR severity = $3)
                  AND ($4::text IS NULL OR to_tsvector('portuguese', message) @@ websearch_to_tsquery('portuguese', $4))
                  AND ($5::uuid IS NULL OR box_id = $5) AND ($6::text IS NULL OR camera = $6)

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (7, "proofs", include_str!("../../migrations/0007_proofs.sql")),
     (8, "readers", include_str!("../../migrations/0008_readers.sql")),
     (9, "coverage", include_str!("../../migrations/0009_coverage.sql")),
+    (10, "alert_reason", include_str!("../../migrations/0010_alert_reason.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.
