@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use common::{Figures, Plates, passage, resident_bytes};
 use gtv_edge::alerts;
-use gtv_edge::store::{AlertPolicy, Severity, Store, WatchlistChange};
+use gtv_edge::store::{AlertPolicy, Severity, Store, StoreEvent, WatchlistChange};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
@@ -62,7 +62,9 @@ fn main() {
 
     let policy = AlertPolicy { cooldown_us: 0, ..AlertPolicy::default() };
     runtime.block_on(store.set_alert_policy(policy)).expect("a policy");
-    let (mut plain, mut hit) = (Figures::default(), Figures::default());
+    let (mut plain, mut hit, mut told) = (Figures::default(), Figures::default(), Figures::default());
+    // What the socket of an open page waits for.
+    let mut events = store.events();
     // The listed plates begin with these; the others are of another seed.
     let (mut listed, mut others) = (Plates::new(1), Plates::new(2));
     for n in 0..args.passages {
@@ -71,6 +73,13 @@ fn main() {
         let started = Instant::now();
         runtime.block_on(store.insert_detection(passage(&plate, n as i64 + 1))).expect("a row");
         if is_hit { &mut hit } else { &mut plain }.add(started.elapsed());
+        if is_hit {
+            let is_alert = |event: &StoreEvent| matches!(event, StoreEvent::Alert(_));
+            while !is_alert(&runtime.block_on(events.recv()).expect("an alert")) {}
+            told.add(started.elapsed());
+        } else {
+            while events.try_recv().is_ok() {}
+        }
     }
     let text = metrics.render();
     let match_us = |quantile: &str| {
@@ -89,6 +98,7 @@ fn main() {
         "match_us_p99": match_us("0.99"),
         "row_ms": plain.json(),
         "row_with_alert_ms": hit.json(),
+        "alert_told_ms": told.json(),
     });
     println!("{result}");
 }

@@ -17,5 +17,6 @@ def run(args: argparse.Namespace) -> dict:
 def words(result: dict) -> str:
     return (
         f"{result['entries']} entries: imported in {result['import_s']} s, loaded in {result['load_ms']} ms, "
-        f"{result['index_mb']} MB; a match takes {result['match_us_p50']} us (p99 {result['match_us_p99']} us)"
+        f"{result['index_mb']} MB; a match takes {result['match_us_p50']} us (p99 {result['match_us_p99']} us), "
+        f"a hit is told {result['alert_told_ms']['p50']} ms (p99 {result['alert_told_ms']['p99']} ms) after its passage"
     )
