@@ -36,6 +36,8 @@ pub struct LprConfig {
     pub deadline: HumanDuration,
     /// While nothing moves, only key frames are decoded and looked at.
     pub keyframes_only_when_quiet: bool,
+    /// Where key frames are further apart than this, a frame between them is decoded too; zero: never.
+    pub glance_when_quiet: HumanDuration,
     /// Passages whose fused confidence is below this are not stored.
     pub min_confidence: f64,
 }
@@ -51,6 +53,7 @@ impl Default for LprConfig {
             max_fps: 10.0,
             deadline: HumanDuration::millis(500),
             keyframes_only_when_quiet: true,
+            glance_when_quiet: HumanDuration::millis(3000),
             min_confidence: 0.5,
         }
     }

@@ -267,6 +267,12 @@ impl Watch {
         if self.gate.is_quiet(now_us) && self.slot.wanted() == Wanted::KeyFrames {
             // Between key frames of a still scene nothing is known to have changed.
             self.passages.hold(now_us);
+            let glance = *self.shared.config.glance_when_quiet;
+            if !glance.is_zero() && since.elapsed() >= glance {
+                // Key frames are rare, and an encoder that fills a fixed rate never surprises: the next frame tells.
+                self.slot.set_wanted(Wanted::All);
+                metrics::counter!("gtv_lpr_glances_total", "camera" => self.camera.to_string()).increment(1);
+            }
         }
         let outcomes = self.passages.finish(now_us);
         self.tell(outcomes, Instant::now());

@@ -72,6 +72,7 @@ impl DecoderWorker {
                 backlog: Vec::new(),
                 backlog_bytes: 0,
                 too_long: false,
+                seen: 0,
                 caught_up: false,
                 wake: Wake::default(),
                 awake_until_us: 0,
@@ -115,7 +116,9 @@ struct Loop {
     backlog_bytes: usize,
     /// The group outgrew the backlog: it cannot be caught up with.
     too_long: bool,
-    /// The decoder has seen the whole backlog.
+    /// So many pictures of the backlog went through the decoder, which can go on from there.
+    seen: usize,
+    /// Of a group that is too long, the decoder has seen everything.
     caught_up: bool,
     wake: Wake,
     awake_until_us: i64,
@@ -142,6 +145,7 @@ impl Loop {
         self.backlog.clear();
         self.backlog_bytes = 0;
         self.too_long = false;
+        self.seen = 0;
         self.caught_up = false;
     }
 
@@ -159,6 +163,7 @@ impl Loop {
         self.backlog_bytes += picture.data.len();
         if self.too_long || self.backlog.len() >= BACKLOG || self.backlog_bytes > BACKLOG_BYTES {
             // Decoding goes on where it is under way; where it is not, the next key frame is waited for.
+            self.caught_up |= !self.too_long && self.seen == self.backlog.len();
             self.too_long = true;
             self.backlog.clear();
             self.caught_up &= wanted == Wanted::All;
@@ -166,22 +171,18 @@ impl Loop {
         }
         self.backlog.push(picture);
         match wanted {
-            Wanted::Nothing => {
-                self.caught_up = false;
-                Ok(())
-            }
+            Wanted::Nothing => Ok(()),
             Wanted::KeyFrames => {
-                self.caught_up = false;
                 let only = self.backlog.len() == 1;
                 let key = if only { self.backlog.first().cloned() } else { None };
                 key.map_or(Ok(()), |picture| self.decode(&picture, true, true))
             }
             Wanted::All => {
                 let newest = self.backlog.len() - 1;
-                let from = if self.caught_up { newest } else { 0 };
+                let from = self.seen;
                 // What came before a surprise is as still as the frames that nobody wanted.
                 let shown = if surprised { newest.saturating_sub(1).max(from) } else { from };
-                self.caught_up = true;
+                self.seen = newest + 1;
                 let pictures: Vec<Picture> = self.backlog[from..].to_vec();
                 let mut numbered = pictures.iter().zip(from..);
                 numbered.try_for_each(|(picture, number)| self.decode(picture, false, number >= shown))
@@ -247,6 +248,7 @@ mod tests {
             backlog: Vec::new(),
             backlog_bytes: 0,
             too_long: false,
+            seen: 0,
             caught_up: false,
             wake: Wake::default(),
             awake_until_us: 0,
@@ -295,6 +297,21 @@ mod tests {
         assert!(seen(&mut decoding, (0..5).map(|i| picture(i, i == 0, false))).is_empty());
         slot.set_wanted(Wanted::All);
         assert_eq!(seen(&mut decoding, [picture(5, false, false)]), [5], "the newest of those caught up with");
-        assert!(decoding.caught_up);
+        assert_eq!(decoding.seen, 6);
+    }
+
+    #[test]
+    fn a_glance_into_a_group_goes_on_where_the_last_one_ended() {
+        let slot = Arc::new(FrameSlot::new(Wanted::KeyFrames));
+        let mut decoding = watching(&slot);
+        assert_eq!(seen(&mut decoding, (0..10).map(|i| picture(i, i == 0, false))), [0]);
+        assert_eq!(decoding.seen, 0, "a key frame alone leaves the decoder empty");
+        for number in [10, 20] {
+            slot.set_wanted(Wanted::All);
+            assert_eq!(seen(&mut decoding, [picture(number, false, false)]), [number]);
+            slot.set_wanted(Wanted::KeyFrames);
+            assert!(seen(&mut decoding, (number + 1..number + 10).map(|i| picture(i, false, false))).is_empty());
+            assert_eq!(decoding.seen as i64, number + 1);
+        }
     }
 }
