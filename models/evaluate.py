@@ -45,13 +45,19 @@ def fold(text: str) -> str:
 
 
 def readings(
-    image: np.ndarray, found: list[Candidate], reader: PlateReader | None, brazilian: bool | None
+    image: np.ndarray, found: list[Candidate], threshold: float, reader: PlateReader | None, brazilian: bool | None
 ) -> list[Reading]:
-    """What the reader makes of the candidates, without those it takes for no plate."""
+    """What the reader makes of the candidates, without what it takes for no plate and weak ones it is not sure of."""
     if reader is None:
         return [Reading(c, "", 0.0, "", np.empty(0)) for c in found]
     each = [reader.read(image, c, brazilian) for c in found]
-    return [r for r in each if r.plate >= reader.spec.get("plate_threshold", 0.0)]
+    certain = reader.spec.get("weak_certain", 0.9)
+    return [
+        r
+        for r in each
+        if r.plate >= reader.spec.get("plate_threshold", 0.0)
+        and (r.candidate.score >= threshold or r.confidence ** len(r.text) >= certain)
+    ]
 
 
 def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) -> Result:
@@ -59,6 +65,9 @@ def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) 
     brazilian = folder.name.endswith("-br")
     overlaps: list[float] = []
     candidates = 0
+    threshold = detector.spec["threshold"]
+    # Without a reader nobody vouches for the weak ones.
+    weakest = min(threshold, detector.spec.get("weak_threshold", threshold)) if reader else threshold
     for line in (folder / "labels.jsonl").read_text().splitlines():
         row = json.loads(line)
         image = cv2.imread(str(folder / row["file"]))
@@ -67,11 +76,11 @@ def evaluate(folder: Path, detector: PlateDetector, reader: PlateReader | None) 
         image = np.ascontiguousarray(image[:, :, ::-1])
         result.total += 1
         began = time.perf_counter()
-        found = detector.detect(image)
+        found = detector.detect(image, weakest)
         result.detect_ms += (time.perf_counter() - began) * 1000
         truth = np.array(row["box"], np.float64) if "box" in row else None
         began = time.perf_counter()
-        read = readings(image, found, reader, brazilian if truth is not None else None)
+        read = readings(image, found, threshold, reader, brazilian if truth is not None else None)
         result.read_ms += (time.perf_counter() - began) * 1000
         candidates += len(found)
         if truth is None:

@@ -82,12 +82,13 @@ class PlateDetector:
     def __init__(self, model: onnxruntime.InferenceSession, spec: dict) -> None:
         self.model, self.spec = model, spec
 
-    def detect(self, image: np.ndarray) -> list[Candidate]:
-        """Plates of an RGB uint8 image, best first."""
+    def detect(self, image: np.ndarray, least: float | None = None) -> list[Candidate]:
+        """Plates of an RGB uint8 image, best first, from the score `least` on (`threshold` where not given)."""
         s = self.spec
+        least = s["threshold"] if least is None else least
         first = suppress(self.look(image, *self.first_frame(image)), s["nms_iou"], s["nms_most"])[: s["max_candidates"]]
         second = [c for c in (self.look_again(image, c) for c in first) if c is not None]
-        return [c for c in suppress(second, s["nms_iou"], s["nms_most"]) if c.score >= s["threshold"]]
+        return [c for c in suppress(second, s["nms_iou"], s["nms_most"]) if c.score >= least]
 
     def first_frame(self, image: np.ndarray) -> tuple[float, float, float, int, int]:
         """The whole image at the area of the input size: x0, y0, scale, input width, input height."""
@@ -138,6 +139,8 @@ class PlateDetector:
 
 # No single view may veto a character.
 FLOOR = 1e-4
+# American presses stamp 1 and I much alike, and most series leave I out: so much of an I counts there.
+AMERICAN_I = 0.25
 FORMATS = {"LLLNNNN": "br-old", "LLLNLNN": "br-mercosul"}
 
 
@@ -164,7 +167,8 @@ class PlateReader:
         name = self.spec["layouts"][int(out["layout"].argmax())]
         logp = np.log(np.maximum(out["slots"], 1e-9))
         use = name.startswith("br-") if brazilian is None else brazilian
-        text, mean = self._masked(logp) if use else self._free(logp)
+        american = float(out["layout"][self.spec["layouts"].index("us")]) if "us" in self.spec["layouts"] else 0.0
+        text, mean = self._masked(logp) if use else self._free(logp, american)
         reading = Reading(candidate, text, float(np.exp(mean)), name, out["slots"])
         if "category" in out:
             reading.category = self.spec["categories"][int(out["category"].argmax())]
@@ -178,7 +182,9 @@ class PlateReader:
         values = self.model.run(self.outputs, {"plates": upright[None]})
         return {output: value[0] for output, value in zip(self.outputs, values, strict=True)}
 
-    def _free(self, logp: np.ndarray) -> tuple[str, float]:
+    def _free(self, logp: np.ndarray, american: float) -> tuple[str, float]:
+        logp = logp.copy()
+        logp[:, self.spec["alphabet"].index("I")] += math.log(1 - american * (1 - AMERICAN_I))
         best = logp.argmax(1)
         text = "".join(self.spec["alphabet"][i] for i in best)
         end = text.find("_")

@@ -75,14 +75,20 @@ impl Detector {
         Ok(began.elapsed().as_secs_f64() * 1000.0)
     }
 
-    /// Plates in a picture, best first, in its pixels.
+    /// The score from which the detector alone calls something a plate.
+    pub fn threshold(&self) -> f32 {
+        self.spec.threshold
+    }
+
+    /// Plates in a still picture, best first, in its pixels; after a second look also those below
+    /// [`Self::threshold`] that the reader has to be sure of.
     pub fn detect(&mut self, picture: &dyn Picture, stats: &Stats) -> Result<Vec<Observation>, LprError> {
         let candidates = self.candidates(picture, self.spec.still_size(), stats)?;
         let Some(second) = self.second else { return Ok(candidates) };
         let places: Vec<Rect> = candidates.iter().map(|c| c.quad.bounds()).collect();
         let found = self.look_again(picture, &places, &second, stats)?;
         let found = places.iter().zip(&found).filter_map(|(place, seen)| overlapping(seen, place, second.iou));
-        Ok(self.plates(found.collect()))
+        Ok(self.plates(found.collect(), self.spec.still_threshold()))
     }
 
     /// As [`Self::detect`] in a frame of a camera: only the best few candidates that are not known for clutter get a
@@ -120,7 +126,7 @@ impl Detector {
             }
             found.extend(plate);
         }
-        Ok(self.plates(found))
+        Ok(self.plates(found, self.spec.threshold))
     }
 
     /// The first look; without a second one these are the plates.
@@ -171,9 +177,9 @@ impl Detector {
         Ok(found)
     }
 
-    fn plates(&self, found: Vec<Observation>) -> Vec<Observation> {
+    fn plates(&self, found: Vec<Observation>, least: f32) -> Vec<Observation> {
         let mut plates = suppress(found, self.spec.nms_iou, self.spec.nms_most);
-        plates.retain(|o| o.score >= self.spec.threshold);
+        plates.retain(|o| o.score >= least);
         plates
     }
 

@@ -81,7 +81,12 @@ impl Classes {
                     belief.old += p / 2.0;
                     belief.mercosul += p / 2.0;
                 }
-                _ => belief.foreign += p,
+                name => {
+                    belief.foreign += p;
+                    if matches!(name, "us" | "usa" | "united states") {
+                        belief.american += p;
+                    }
+                }
             }
             belief
         })

@@ -83,6 +83,9 @@ pub struct DetectorSpec {
     /// Score from which it is a plate.
     #[serde(default = "default_threshold")]
     pub threshold: f32,
+    /// Score from which the second look's result is a plate in a still image where the reader is sure of the text
+    /// (`weak_certain`); `threshold` where not given.
+    pub weak_threshold: Option<f32>,
     pub second_width: Option<usize>,
     pub second_height: Option<usize>,
     pub second_plate_width: Option<f32>,
@@ -109,6 +112,11 @@ impl DetectorSpec {
     /// Width and height for still images.
     pub fn still_size(&self) -> (usize, usize) {
         (self.width, self.height)
+    }
+
+    /// The least score of a plate in a still image.
+    pub fn still_threshold(&self) -> f32 {
+        self.weak_threshold.map_or(self.threshold, |weak| weak.min(self.threshold))
     }
 
     pub fn watch_size(&self) -> (usize, usize) {
@@ -170,6 +178,9 @@ pub struct ReaderSpec {
     /// Below this value of the `plate` output a reading is of no plate; means nothing for a model without one.
     #[serde(default = "half")]
     pub plate_threshold: f32,
+    /// How likely the text of a plate below `threshold` must be in a still image.
+    #[serde(default = "default_weak_certain")]
+    pub weak_certain: f64,
     /// The YAML that comes with a fast-plate-ocr model.
     pub config: Option<PathBuf>,
 }
@@ -197,6 +208,9 @@ fn default_candidates() -> usize {
 }
 fn default_threshold() -> f32 {
     0.35
+}
+fn default_weak_certain() -> f64 {
+    0.9
 }
 fn one() -> f32 {
     1.0
@@ -242,7 +256,8 @@ impl Manifest {
     fn validate(&self) -> Result<(), String> {
         let d = &self.detector;
         let mut problems = Vec::new();
-        for (key, value) in [("threshold", d.threshold), ("nms_iou", d.nms_iou)] {
+        let weak = d.weak_threshold.map(|value| ("weak_threshold", value));
+        for (key, value) in [("threshold", d.threshold), ("nms_iou", d.nms_iou)].into_iter().chain(weak) {
             if !(0.0..=1.0).contains(&value) {
                 problems.push(format!("[detector] {key} = {value} must lie between 0 and 1"));
             }
@@ -273,6 +288,9 @@ impl Manifest {
         }
         if !(0.0..=1.0).contains(&r.second_below) {
             problems.push(format!("[reader] second_below = {} must lie between 0 and 1", r.second_below));
+        }
+        if !(0.0..=1.0).contains(&r.weak_certain) {
+            problems.push(format!("[reader] weak_certain = {} must lie between 0 and 1", r.weak_certain));
         }
         if !(0.0..=1.0).contains(&r.plate_threshold) {
             problems.push(format!("[reader] plate_threshold = {} must lie between 0 and 1", r.plate_threshold));

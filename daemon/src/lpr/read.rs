@@ -77,6 +77,7 @@ pub struct Reader {
     layouts: Arc<[String]>,
     categories: Arc<[String]>,
     plate_threshold: f32,
+    weak_certain: f64,
     roles: Roles,
     plates: Vec<u8>,
     crop: Vec<u8>,
@@ -126,6 +127,7 @@ impl Reader {
             layouts: spec.layouts.clone().into(),
             categories: spec.categories.clone().into(),
             plate_threshold: spec.plate_threshold,
+            weak_certain: spec.weak_certain,
             roles,
             plates: Vec::new(),
             crop: Vec::new(),
@@ -140,6 +142,11 @@ impl Reader {
 
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// How likely the text of a plate must be that the detector alone does not call one.
+    pub fn weak_certain(&self) -> f64 {
+        self.weak_certain
     }
 
     pub fn contract(&self) -> ReaderContract {

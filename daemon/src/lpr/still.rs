@@ -79,17 +79,19 @@ impl StillReader {
         Ok(StillRead { plates, ms: began.elapsed().as_secs_f64() * 1000.0 })
     }
 
-    /// Best score first. Plates without a readable character, guesses, and what the reader says is no plate are left
-    /// out.
+    /// Best score first. Plates without a readable character, guesses, what the reader says is no plate, and what the
+    /// detector hardly takes for one unless its text is sure, are left out.
     pub fn read(&mut self, image: &RgbImage) -> Result<Vec<StillPlate>, LprError> {
         let picture = RgbView::from(image);
         let found = self.models.detector.detect(&picture, &self.stats)?;
         let quads: Vec<_> = found.iter().map(|o| o.quad).collect();
         let reads = self.models.reader.read(&picture, &quads, &self.stats)?;
+        let (threshold, weak_certain) = (self.models.detector.threshold(), self.models.reader.weak_certain());
         let plates = found.iter().zip(reads).filter_map(|(observation, read)| {
             let reading = read.filter(|r| r.readable)?.reading;
             let mut ranked = rank(&reading).into_iter();
-            let Candidate { text, p } = ranked.next().filter(|c| c.p >= CONFIDENCE_MIN)?;
+            let least = if observation.score < threshold { weak_certain } else { CONFIDENCE_MIN };
+            let Candidate { text, p } = ranked.next().filter(|c| c.p >= least)?;
             Some(StillPlate {
                 layout: layout_of(&reading, &text, observation.two_rows),
                 category: reading.category.as_ref().and_then(|c| c.sure()).map(str::to_owned),
@@ -107,7 +109,7 @@ impl StillReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lpr::fixtures::{config, street};
+    use crate::lpr::fixtures::{config, manifest, street};
 
     #[test]
     fn plates_come_with_their_category_and_guesses_do_not_come() {
@@ -125,5 +127,36 @@ mod tests {
         }
         let found = reader.read(&image).unwrap();
         assert_eq!(found.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(), ["ABC1D23"], "{found:?}");
+    }
+
+    #[test]
+    fn what_the_detector_hardly_takes_for_a_plate_counts_where_its_text_is_sure() {
+        let models = manifest("full.toml");
+        let text = std::fs::read_to_string(&models.path).unwrap();
+        let folder = models.path.parent().unwrap().display().to_string();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |weak: &str, image: &RgbImage| {
+            let text = text.replace("file = \"", &format!("file = \"{folder}/"));
+            let text = text.replace("file_int8 = \"", &format!("file_int8 = \"{folder}/"));
+            let text = text.replace("threshold = 0.8", &format!("threshold = 1.0{weak}"));
+            std::fs::write(file.path(), format!("{text}\nweak_certain = 0.6\n")).unwrap();
+            let config = LprConfig { manifest: file.path().to_owned(), ..config("full.toml") };
+            let found = StillReader::open(&config, Precision::Fp32).unwrap().read(image).unwrap();
+            found.into_iter().map(|p| p.text).collect::<Vec<_>>()
+        };
+        let mut image = street(640, 384, &[(64, 64, "ABC1D23")]);
+        // Its redness is the score.
+        image.data.iter_mut().filter(|byte| **byte == 255).for_each(|byte| *byte = 230);
+        assert!(read("", &image).is_empty());
+        assert_eq!(read("\nweak_threshold = 0.6", &image), ["ABC1D23"]);
+        // The last three characters lie between two: the text is likely enough for a plate, not for a weak one.
+        for y in 64..128 {
+            for x in 64 + 4 * 128 / 9..64 + 7 * 128 / 9 {
+                image.data[(y * 640 + x) * 3 + 2] = 3 * 7 + 3;
+            }
+        }
+        assert!(read("\nweak_threshold = 0.6", &image).is_empty());
+        image.data.iter_mut().filter(|byte| **byte == 230).for_each(|byte| *byte = 255);
+        assert_eq!(read("", &image).len(), 1);
     }
 }
