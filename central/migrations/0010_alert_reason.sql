@@ -1,4 +1,4 @@
--- Why somebody wants to know: of a listed vehicle what the list says. Nothing from older boxes.
+-- Why an alert was raised: of a listed vehicle what the list says, of a lost camera what it answered.
 ALTER TABLE ai.alerts ADD COLUMN reason text;
 
 CREATE OR REPLACE FUNCTION sync.alert_rows(p_box uuid, p_epoch bigint, p_from bigint, p_to bigint)

@@ -162,7 +162,8 @@ pub struct Alert {
     #[serde(default)]
     pub plate: Option<PlateText>,
     pub message: String,
-    /// Why somebody wants to know: of a listed vehicle what the list says; nothing from older boxes.
+    /// Why, where there is more to say than `message` does: of a listed vehicle what the list says, of a lost camera what
+    /// it answered. Nothing from older boxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub raised_at_us: i64,
