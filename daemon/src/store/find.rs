@@ -13,8 +13,8 @@ use super::{Store, StoreError};
 use crate::base::ids::{CameraId, DetectionId};
 
 const DEFAULT_LIMIT: usize = 50;
-/// Rows that a page looks at: about ten milliseconds.
-const LOOKED_AT_MAX: usize = 2000;
+/// Rows that a page looks at: about five milliseconds.
+const LOOKED_AT_MAX: usize = 600;
 /// Candidates that are scored for one question, the newest of them.
 const SCORED_MAX: usize = 1000;
 /// Passages of one neighboring plate among them.

@@ -136,6 +136,7 @@ export const en = {
   'plates.camera': 'Camera',
   'plates.day': 'Day',
   'plates.empty': 'No plate matches.',
+  'plates.none_yet': 'No plate so far. Look further back with the button.',
   'plates.empty_all': 'No plate has been read yet.',
   'plates.live_on': 'New plates appear by themselves',
   'plates.live_off': 'Reconnecting…',

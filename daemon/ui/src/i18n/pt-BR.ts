@@ -137,6 +137,7 @@ export const ptBR: Texts = {
   'plates.camera': 'Câmera',
   'plates.day': 'Dia',
   'plates.empty': 'Nenhuma placa corresponde.',
+  'plates.none_yet': 'Nenhuma placa até aqui. O botão procura mais para trás.',
   'plates.empty_all': 'Nenhuma placa foi lida ainda.',
   'plates.live_on': 'Novas placas aparecem sozinhas',
   'plates.live_off': 'Reconectando…',

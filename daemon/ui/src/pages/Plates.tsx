@@ -78,7 +78,7 @@ export function Plates({ search }: { search: string }) {
       </div>
       <ErrorNote error={list.error} />
       {list.rows === null && list.error === undefined && <Loading />}
-      {list.rows?.length === 0 && <Empty title={t(filtered ? 'plates.empty' : 'plates.empty_all')} />}
+      {list.rows?.length === 0 && <Empty title={t(list.next !== null ? 'plates.none_yet' : filtered ? 'plates.empty' : 'plates.empty_all')} />}
       <ul className="plates">
         {list.rows?.map((row) => <Row key={row.id} row={row} camera={names.get(row.camera) ?? row.camera} searched={filter.text} fresh={list.fresh.has(row.id)} />)}
       </ul>
