@@ -139,7 +139,8 @@ class PlateDetector:
 
 # No single view may veto a character.
 FLOOR = 1e-4
-# American presses stamp 1 and I much alike, and most series leave I out: so much of an I counts there.
+# American presses stamp 1 and I much alike, and most series leave I out: so much of an I counts there. The box also
+# favors the forms that series there have (daemon/src/lpr/american.rs).
 AMERICAN_I = 0.25
 FORMATS = {"LLLNNNN": "br-old", "LLLNLNN": "br-mercosul"}
 

@@ -8,6 +8,8 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
+use super::american::American;
+
 /// Characters a plate is written with; `_` in a reader's alphabet means "nothing here" and ends the text.
 pub const PAD: char = '_';
 
@@ -48,11 +50,6 @@ const CONFUSIONS: &[(char, char, f64)] = &[
     ('U', '0', 0.02),
     ('Y', '7', 0.02),
 ];
-
-/// American presses stamp 1 and I much alike, and most series leave I out: on the plates of the public American set it
-/// is six times as rare as 1, mostly in words. So much of an I counts; found on held-out plates, where more and less do
-/// not matter, and no right I is lost.
-const AMERICAN_I: f64 = 0.25;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -228,13 +225,13 @@ pub fn rank(slots: &Slots, layout: LayoutBelief) -> Vec<Candidate> {
     let old_options = options(slots, Some(&OLD_MASK), twins);
     let mercosul_options = options(slots, Some(&MERCOSUL_MASK), twins);
     let mut free_options = options(slots, None, twins);
-    let american = if layout.is_told() { layout.american / layout.sum() } else { 0.0 };
-    for (_, p) in free_options.iter_mut().flatten().filter(|(c, _)| *c == 'I') {
-        *p *= 1.0 - american * (1.0 - AMERICAN_I);
-    }
+    let american = American::new(if layout.is_told() { layout.american / layout.sum() } else { 0.0 });
+    american.weigh(&mut free_options);
     let mass =
         |options: &[Vec<(char, f64)>]| -> f64 { options.iter().map(|o| o.iter().map(|x| x.1).sum::<f64>()).product() };
-    let total = old * mass(&old_options) + mercosul * mass(&mercosul_options) + free * mass(&free_options);
+    let total = old * mass(&old_options)
+        + mercosul * mass(&mercosul_options)
+        + free * (mass(&free_options) + american.gained(&free_options));
     if total <= 0.0 {
         return Vec::new();
     }
@@ -249,7 +246,7 @@ pub fn rank(slots: &Slots, layout: LayoutBelief) -> Vec<Candidate> {
                 Format::Mercosul => mercosul * slots.probability(&text, twins),
                 Format::Free => 0.0,
             };
-            let p = (masked + free * product_of(&free_options, &text)) / total;
+            let p = (masked + free * american.gain(&text) * product_of(&free_options, &text)) / total;
             Candidate { text, p: p.min(1.0) }
         })
         .collect();
@@ -441,6 +438,7 @@ mod tests {
             "elsewhere it is as good as any"
         );
         assert_eq!(best(&slots("LINUX", 0.95, &[]), american), "LINUX");
+        assert_eq!(best(&slots("R8Z0503", 0.99, &[(2, '2', 0.4)]), american), "R820503", "a form that series have");
     }
 
     #[test]

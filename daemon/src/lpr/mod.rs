@@ -1,6 +1,7 @@
 //! Plate reading: frame -> gate -> detector -> upright plates -> reader -> tracker -> fusion -> grammar -> one row a
 //! passage. `docs/lpr.md` tells the procedure; ONNX Runtime is used in `session.rs` only.
 
+mod american;
 mod clutter;
 mod contract;
 mod decode;
