@@ -35,6 +35,8 @@ const HOMES: &[(&str, &str)] = &[
     ("oxvif", "onvif/"),
     ("str0m", "live/whep/"),
     ("rtsp_types", "live/rtsp/"),
+    ("http_auth", "live/rtsp/"),
+    ("md5", "live/rtsp/"),
     ("if_addrs", "live/whep/"),
     ("rumqttc", "fleet/client.rs"),
     ("object_store", "sync/objects.rs"),

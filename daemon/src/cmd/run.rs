@@ -131,6 +131,7 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
         recorder: recorder.clone(),
         lpr: lpr.clone(),
         sync,
+        secrets,
         lockout: Arc::default(),
         metrics: prometheus.clone(),
     };

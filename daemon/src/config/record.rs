@@ -61,10 +61,18 @@ pub struct LiveConfig {
     pub webrtc_port: u16,
     /// Where other recorders read the cameras by RTSP; off when absent.
     pub rtsp_listen: Option<SocketAddr>,
+    /// Lets RTSP clients that know no Digest send their passwords as they are (Basic).
+    pub rtsp_basic: bool,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { part: HumanDuration::millis(100), max_viewers: 16, webrtc_port: 8189, rtsp_listen: None }
+        Self {
+            part: HumanDuration::millis(100),
+            max_viewers: 16,
+            webrtc_port: 8189,
+            rtsp_listen: None,
+            rtsp_basic: false,
+        }
     }
 }

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0008_timeline.sql"),
     include_str!("steps/0009_coverage.sql"),
     include_str!("steps/0010_segment_clocks.sql"),
+    include_str!("steps/0011_stream_logins.sql"),
 ];
 
 /// The newest schema this program knows.

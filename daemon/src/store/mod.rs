@@ -27,6 +27,7 @@ mod segments;
 mod similar;
 mod sql;
 mod state;
+mod stream_logins;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -58,6 +59,7 @@ pub use hits::{AlertPolicy, HIT, WatchStatus};
 pub use locks::LOCKS_MAX;
 pub use outbox::{Batch, Lane, OutboxStatus};
 pub use rows::*;
+pub use stream_logins::STREAM_LOGINS_MAX;
 pub use users::Rotation;
 pub use watch_entries::{ENTRIES_MAX, Imported, REASON_MAX};
 pub use watchlists::{LISTS_MAX, NAME_MAX, WatchlistChange};

@@ -10,6 +10,7 @@ use super::error::StoreError;
 use crate::base::clocks::Clocks;
 use crate::base::ids::{CameraId, DetectionId};
 use crate::base::plate::Plate;
+use crate::base::secret::Secret;
 use crate::base::time::UtcMicros;
 
 /// Which of a camera's streams was recorded.
@@ -282,6 +283,19 @@ pub struct LockRow {
     pub start: UtcMicros,
     pub end: UtcMicros,
     pub reason: String,
+    pub created_at: UtcMicros,
+    pub created_by: String,
+}
+
+/// Somebody who reads cameras by RTSP and does nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamLoginRow {
+    pub id: Uuid,
+    pub name: String,
+    /// `None`: all of them.
+    pub cameras: Option<Vec<CameraId>>,
+    /// Sealed; proves the password.
+    pub proof: Secret,
     pub created_at: UtcMicros,
     pub created_by: String,
 }

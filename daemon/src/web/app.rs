@@ -1,4 +1,5 @@
 //! The page's own state, shared by all handlers.
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -97,12 +98,12 @@ impl App {
     }
 
     /// Counts a request against its address.
-    pub fn take_rate(&self, class: Class, req: &Req) -> ApiResult<()> {
+    pub fn take_rate(&self, class: Class, peer: IpAddr) -> ApiResult<()> {
         let limit = match class {
             Class::Login => &self.login_rate,
             Class::Normal => &self.rate,
         };
-        let wait = limit.lock().unwrap_or_else(PoisonError::into_inner).take(req.peer, Instant::now());
+        let wait = limit.lock().unwrap_or_else(PoisonError::into_inner).take(peer, Instant::now());
         wait.map_err(|wait| {
             metrics::counter!("gtv_http_limited_total").increment(1);
             ApiError::too_many("Too many requests from this address.", wait.as_secs().max(1))

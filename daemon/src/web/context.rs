@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::base::secret::SecretBox;
 use crate::control::{Health, SupervisorHandle};
 use crate::live::Hub;
 use crate::lpr::Engine;
@@ -20,6 +21,8 @@ pub struct WebContext {
     pub recorder: Recorder,
     pub lpr: Engine,
     pub sync: SyncHandle,
+    /// Seals what the page keeps of stream logins.
+    pub secrets: SecretBox,
     /// Shared with whatever else asks devices, so that none is tried twice with a refused password.
     pub lockout: Arc<LockoutGuard>,
     pub metrics: PrometheusHandle,

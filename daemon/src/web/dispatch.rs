@@ -79,7 +79,7 @@ where
             return ("", Err(ApiError::not_found(format!("Path `{}`", super::request::shorten(&req.path)))));
         }
         Found::Nothing => {
-            if let Err(error) = app.take_rate(super::routes::Class::Normal, &req) {
+            if let Err(error) = app.take_rate(super::routes::Class::Normal, req.peer) {
                 return ("ui", Err(error));
             }
             return ("ui", app.ui.serve(&req).await);
@@ -111,7 +111,7 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,
 {
-    app.take_rate(route.class, req)?;
+    app.take_rate(route.class, req.peer)?;
     guard_against_forgery(req)?;
     req.who = identify(app, req);
     match route.access {

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 
 use super::api::{
     alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
-    timeline, users, watch_entries, watchlists, whep,
+    stream_logins, timeline, users, watch_entries, watchlists, whep,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use super::api::{
         session::setup_state, session::setup, session::login, session::refresh, session::logout, session::me,
         session::change_password,
         users::list, users::create, users::update, users::remove,
+        stream_logins::list, stream_logins::create, stream_logins::remove,
         audit::list, status::settings, status::status,
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,

@@ -8,7 +8,7 @@ use warp::reply::Response;
 
 use super::api::{
     alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
-    timeline, users, watch_entries, watchlists, whep,
+    stream_logins, timeline, users, watch_entries, watchlists, whep,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -110,6 +110,9 @@ pub fn table() -> Vec<Route> {
         route(post.clone(), "/api/admin/users", administrator, users::create).login_class(),
         route(put.clone(), "/api/admin/users/{id}", administrator, users::update).login_class(),
         route(delete.clone(), "/api/admin/users/{id}", administrator, users::remove),
+        route(get.clone(), "/api/admin/stream-logins", administrator, stream_logins::list),
+        route(post.clone(), "/api/admin/stream-logins", administrator, stream_logins::create),
+        route(delete.clone(), "/api/admin/stream-logins/{id}", administrator, stream_logins::remove),
         route(get.clone(), "/api/admin/audit", administrator, audit::list),
         route(get.clone(), "/api/admin/settings", administrator, status::settings),
         route(get.clone(), "/api/admin/status", viewer, status::status),

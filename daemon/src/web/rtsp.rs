@@ -1,4 +1,5 @@
-//! RTSP out: its listener, and the box's users and cameras as its gate.
+//! RTSP out: its listener, and who may read: stream logins. Users of the page have no part in it, as only a hash is kept
+//! of their passwords that Digest cannot be checked with.
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use tokio::net::TcpListener;
 use super::WebError;
 use super::api::session;
 use super::app::App;
+use super::error::ApiResult;
+use super::routes::Class;
 use crate::base::ids::CameraId;
-use crate::base::secret::Secret;
 use crate::base::tasks::{OnExit, Tasks};
-use crate::live::rtsp::{Gate, Server, serve};
-use crate::store::AuditEntry;
+use crate::live::rtsp::{Admission, Attempt, Gate, Ha1, Proof, Server, serve};
+use crate::store::{AuditEntry, StreamLoginRow};
 
 /// Binds and serves where the configuration says so.
 pub async fn start(app: &Arc<App>, tasks: &Tasks) -> Result<(), WebError> {
@@ -21,7 +23,7 @@ pub async fn start(app: &Arc<App>, tasks: &Tasks) -> Result<(), WebError> {
     let failed = |source| WebError::Rtsp { address, source };
     let listener = Arc::new(TcpListener::bind(address).await.map_err(failed)?);
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "RTSP");
-    let server = Arc::new(Server { hub: app.context.live.clone(), gate: Arc::new(Users(app.clone())) });
+    let server = Arc::new(Server { hub: app.context.live.clone(), gate: Arc::new(Doorkeeper(app.clone())) });
     tasks.spawn("rtsp", OnExit::Restart, move |stop| {
         let (server, listener) = (server.clone(), listener.clone());
         async move {
@@ -32,34 +34,76 @@ pub async fn start(app: &Arc<App>, tasks: &Tasks) -> Result<(), WebError> {
     Ok(())
 }
 
-struct Users(Arc<App>);
+struct Doorkeeper(Arc<App>);
 
-impl Gate for Users {
-    fn admit(&self, user: String, password: String, peer: IpAddr) -> BoxFuture<'_, bool> {
+impl Gate for Doorkeeper {
+    fn basic(&self) -> bool {
+        self.0.config().live.rtsp_basic
+    }
+
+    fn admit(&self, attempt: Attempt, peer: IpAddr) -> BoxFuture<'_, Option<Admission>> {
         async move {
-            let name = session::login_name(&user);
-            let found = session::check_password(&self.0, &name, Secret::new(password)).await;
-            let (known, outcome) = match found {
-                Ok(Some(_)) => (true, "done"),
-                Ok(None) => (false, "refused"),
-                // Locked after wrong attempts, or the store does not answer: nobody is let in.
-                Err(_) => return false,
-            };
+            // Locked after wrong attempts, or the store does not answer: nobody is let in.
+            let admission = self.check(&attempt, peer).await.ok()?;
             let entry = AuditEntry {
-                actor: name,
+                actor: session::login_name(&attempt.user),
                 action: "rtsp.login".to_owned(),
                 subject: "session".to_owned(),
-                detail: serde_json::json!({ "outcome": outcome }),
+                detail: serde_json::json!({ "outcome": if admission.is_some() { "done" } else { "refused" } }),
                 remote: peer.to_string(),
             };
             // What cannot be written down is not done (T3).
-            let written = self.0.store().append_audit(entry).await.is_ok();
-            known && written
+            self.0.store().append_audit(entry).await.ok()?;
+            admission
         }
         .boxed()
     }
 
     fn knows(&self, camera: &CameraId) -> bool {
         self.0.config().camera(camera).is_some()
+    }
+}
+
+impl Doorkeeper {
+    async fn check(&self, attempt: &Attempt, peer: IpAddr) -> ApiResult<Option<Admission>> {
+        self.0.take_rate(Class::Login, peer)?;
+        let name = session::login_name(&attempt.user);
+        match self.0.store().stream_login(&name).await? {
+            Some(_) if matches!(attempt.proof, Proof::Password(_)) && !self.basic() => Ok(None),
+            Some(login) => self.check_stream_login(login, attempt, peer),
+            None => Ok(None),
+        }
+    }
+
+    /// Locked for an address and not for all: a stranger must not keep a central server from its cameras.
+    fn check_stream_login(
+        &self,
+        login: StreamLoginRow,
+        attempt: &Attempt,
+        peer: IpAddr,
+    ) -> ApiResult<Option<Admission>> {
+        let key = format!("rtsp {} {peer}", login.name);
+        session::check_lock(&self.0, &key)?;
+        let proof = self.0.context.secrets.open(&login.proof).ok().and_then(|proof| Ha1::from_text(proof.expose()));
+        let Some(proof) = proof else {
+            tracing::error!(
+                login = login.name,
+                "what is kept of a stream login cannot be opened: remove it and add it anew"
+            );
+            return Ok(None);
+        };
+        let proved = attempt.user == login.name && proof.proves(attempt);
+        session::count_attempt(&self.0, &key, proved);
+        let (app, name, id) = (self.0.clone(), login.name, login.id);
+        let still = move || {
+            let (app, name) = (app.clone(), name.clone());
+            async move {
+                // A store that does not answer at the moment cuts nobody off.
+                let found = app.store().stream_login(&name).await;
+                found.map_or(true, |found| found.is_some_and(|found| found.id == id))
+            }
+            .boxed()
+        };
+        Ok(proved.then(|| Admission { cameras: login.cameras, still: Box::new(still) }))
     }
 }

@@ -79,7 +79,7 @@ impl Page {
         let store = Store::open(folder.path()).unwrap();
         let secrets = SecretBox::open_or_create(folder.path()).unwrap();
         let pipelines = Arc::new(Unreachable::default());
-        let supervisor = control::start(config.clone(), config.clone(), pipelines, secrets, &tasks);
+        let supervisor = control::start(config.clone(), config.clone(), pipelines, secrets.clone(), &tasks);
         // The configuration is in force once the supervisor has started it.
         assert!(supervisor.ping().await);
         let context = WebContext {
@@ -89,6 +89,7 @@ impl Page {
             recorder: Recorder::start(&store, &config.record, &config.clips, &tasks).await.unwrap(),
             lpr: Engine::start(&config.lpr, store.clone(), &tasks),
             sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks),
+            secrets,
             lockout: Arc::default(),
             metrics: metrics::install(),
             store,

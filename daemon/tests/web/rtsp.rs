@@ -1,20 +1,21 @@
 //! RTSP out as FFmpeg reads it, over TCP and UDP, and whom it is refused.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::media::{FragmentSink, Picture, StreamKind, VideoCodec, VideoConfig};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use crate::harness::{PASSWORD, Page};
+use crate::harness::{Browser, PASSWORD, Page, error_of};
 use crate::live::fragment;
 use crate::media::init_segment;
-
-/// Whom [`Page::administrator`] makes.
-const USER: &str = "ana";
 
 /// Two seconds of video as pictures with lengths before their units; the first begins with parameter sets.
 fn pictures() -> Vec<Vec<u8>> {
@@ -65,32 +66,54 @@ async fn read(url: String, transport: &'static str) -> Output {
     reading.await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ffmpeg_reads_the_camera_with_a_user_of_the_box() {
+/// The box with a camera that plays, and `yard`, which does not.
+async fn playing(basic: bool) -> (Page, Browser, SocketAddr, JoinHandle<()>) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = SocketAddr::from(([127, 0, 0, 1], free));
-    let page = Page::start_with(|config| config.live.rtsp_listen = Some(listen)).await;
+    let page = Page::start_with(|config| {
+        config.live.rtsp_listen = Some(listen);
+        config.live.rtsp_basic = basic;
+    })
+    .await;
     let browser = page.administrator().await;
-    let camera = json!({ "id": "gate", "main_url": "rtsp://192.0.2.1/main" });
-    assert_eq!(browser.post("/api/cidades/cameras", &camera).await.status(), 201);
+    for id in ["gate", "yard"] {
+        let camera = json!({ "id": id, "main_url": format!("rtsp://192.0.2.1/{id}") });
+        assert_eq!(browser.post("/api/cidades/cameras", &camera).await.status(), 201);
+    }
     let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
     sink.push(&fragment(0, &init_segment(b"init".as_slice().into()), &b"fragment".as_slice().into()));
-    let playing = tokio::spawn(play(sink));
+    let film = tokio::spawn(play(sink));
     tokio::time::sleep(Duration::from_millis(500)).await;
+    (page, browser, listen, film)
+}
 
-    let password = PASSWORD.replace(' ', "%20");
+/// Adds a stream login: its id and password.
+async fn login(browser: &Browser, name: &str, cameras: Option<&[&str]>) -> (String, String) {
+    let answer = browser.post("/api/admin/stream-logins", &json!({ "name": name, "cameras": cameras })).await;
+    assert_eq!(answer.status(), 201);
+    let body: Value = answer.json().await.unwrap();
+    (body["login"]["id"].as_str().unwrap().to_owned(), body["password"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_reads_the_camera_by_digest_with_a_stream_login() {
+    let (page, browser, listen, film) = playing(false).await;
+    let (id, password) = login(&browser, "vms", Some(&["gate"])).await;
     for transport in ["tcp", "udp"] {
-        let seen = read(format!("rtsp://{USER}:{password}@{listen}/gate/main"), transport).await;
+        let seen = read(format!("rtsp://vms:{password}@{listen}/gate/main"), transport).await;
         let (lines, errors) = (String::from_utf8_lossy(&seen.stdout), String::from_utf8_lossy(&seen.stderr));
         assert!(seen.status.success(), "{transport}: {errors}");
         let frames = lines.lines().filter(|line| line.starts_with("0,")).count();
         assert_eq!((frames, errors.contains("error while decoding")), (40, false), "{transport}: {errors}");
     }
+    let user = format!("ana:{}", PASSWORD.replace(' ', "%20"));
     for (url, status) in [
         (format!("rtsp://{listen}/gate/main"), "401"),
-        (format!("rtsp://{USER}:wrong-password@{listen}/gate/main"), "401"),
-        (format!("rtsp://{USER}:{password}@{listen}/other/main"), "404"),
-        (format!("rtsp://{USER}:{password}@{listen}/gate/sub"), "503"),
+        (format!("rtsp://vms:wrong-password@{listen}/gate/main"), "401"),
+        (format!("rtsp://{user}@{listen}/gate/main"), "401"),
+        (format!("rtsp://vms:{password}@{listen}/yard/main"), "403"),
+        (format!("rtsp://vms:{password}@{listen}/other/main"), "404"),
+        (format!("rtsp://vms:{password}@{listen}/gate/sub"), "503"),
     ] {
         let refused = read(url.clone(), "tcp").await;
         let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -98,9 +121,122 @@ async fn ffmpeg_reads_the_camera_with_a_user_of_the_box() {
         let told = errors.contains(status) || errors.contains("5XX");
         assert!(!refused.status.success() && told, "{url}: {errors}");
     }
+    assert_eq!(browser.delete(&format!("/api/admin/stream-logins/{id}")).await.status(), 204);
+    let refused = read(format!("rtsp://vms:{password}@{listen}/gate/main"), "tcp").await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("401"));
+
     let log = browser.json("/api/admin/audit").await;
-    let logins = log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "rtsp.login").count();
-    assert!(logins >= 5, "each connection's login is written down: {logins}");
-    playing.abort();
+    let count =
+        |action: &str| log["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == action).count();
+    assert!(count("rtsp.login") >= 7, "each connection's login is written down");
+    assert_eq!((count("stream-login.create"), count("stream-login.remove")), (1, 1));
+    assert!(
+        !log.to_string().contains(&password)
+            && !browser.json("/api/admin/stream-logins").await.to_string().contains(&password)
+    );
+    film.abort();
+    page.stop().await;
+}
+
+/// A client that says just what it is told to.
+struct Talk {
+    socket: TcpStream,
+    number: u32,
+}
+
+impl Talk {
+    fn begin(listen: SocketAddr) -> Self {
+        let socket = TcpStream::connect(listen).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        Self { socket, number: 0 }
+    }
+
+    /// Status and header lines.
+    fn describe(&mut self, authorization: &str) -> (u16, Vec<String>) {
+        self.number += 1;
+        let given =
+            if authorization.is_empty() { String::new() } else { format!("Authorization: {authorization}\r\n") };
+        let request = format!("DESCRIBE {URI} RTSP/1.0\r\nCSeq: {}\r\n{given}\r\n", self.number);
+        self.socket.write_all(request.as_bytes()).unwrap();
+        let mut reader = BufReader::new(&self.socket);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            lines.push(line.trim().to_owned());
+        }
+        let length =
+            lines.iter().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |text| text.parse().unwrap());
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        (lines[0].split(' ').nth(1).unwrap().parse().unwrap(), lines)
+    }
+}
+
+const URI: &str = "rtsp://box/gate/main";
+
+/// What an independent library answers to the challenge with that algorithm.
+fn answer(lines: &[String], algorithm: &str, password: &str) -> String {
+    let asked = lines.iter().filter_map(|line| line.strip_prefix("WWW-Authenticate: "));
+    let asked = asked.filter(|text| text.contains(&format!("algorithm={algorithm}"))).collect::<Vec<_>>()[0];
+    let mut client = http_auth::PasswordClient::try_from(asked).unwrap();
+    let params = http_auth::PasswordParams { username: "vms", password, uri: URI, method: "DESCRIBE", body: None };
+    client.respond(&params).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_digests_are_taken_once_and_until_the_login_is_removed() {
+    let (page, browser, listen, film) = playing(true).await;
+    let (id, password) = login(&browser, "vms", None).await;
+    let talk = tokio::task::spawn_blocking(move || {
+        let mut old = String::new();
+        for algorithm in ["MD5", "SHA-256"] {
+            let mut talk = Talk::begin(listen);
+            let (status, lines) = talk.describe("");
+            assert_eq!(status, 401);
+            assert_eq!(talk.describe(&answer(&lines, algorithm, "wrong")).0, 401, "{algorithm}");
+            let right = answer(&lines, algorithm, &password);
+            assert_eq!(talk.describe(&right).0, 200, "{algorithm}");
+            old = right;
+        }
+        // Heard on the wire and said again: it answers another question.
+        let (status, lines) = Talk::begin(listen).describe(&old);
+        assert!(status == 401 && lines.iter().any(|line| line.contains("stale=true")), "{lines:?}");
+        let basic = format!("Basic {}", STANDARD.encode(format!("vms:{password}")));
+        let mut talk = Talk::begin(listen);
+        assert_eq!(talk.describe(&basic).0, 200, "as allowed here");
+        talk
+    });
+    let mut talk = talk.await.unwrap();
+    assert_eq!(browser.delete(&format!("/api/admin/stream-logins/{id}")).await.status(), 204);
+    let left = tokio::task::spawn_blocking(move || talk.socket.read(&mut [0; 16]).unwrap());
+    assert_eq!(left.await.unwrap(), 0, "who may not read any more is cut off");
+    film.abort();
+    page.stop().await;
+}
+
+#[tokio::test]
+async fn stream_logins_are_for_administrators_and_have_names_of_their_own() {
+    let page = Page::start().await;
+    let browser = page.administrator().await;
+    let operator = page.user(&browser, "rui", "operator").await;
+    let path = "/api/admin/stream-logins";
+    assert_eq!(operator.post(path, &json!({ "name": "vms" })).await.status(), 403);
+    login(&browser, "vms", None).await;
+    for (body, status, field) in [
+        (json!({ "name": "vms" }), 409, "name"),
+        (json!({ "name": "rui" }), 409, "name"),
+        (json!({ "name": "V M" }), 400, "name"),
+        (json!({ "name": "other", "cameras": [] }), 400, "cameras"),
+    ] {
+        let (found, _, error) = error_of(browser.post(path, &body).await).await;
+        assert_eq!((found, error["error"]["field"].as_str()), (status, Some(field)), "{body}");
+    }
+    let user = json!({ "username": "vms", "password": PASSWORD, "role": "viewer" });
+    assert_eq!(browser.post("/api/admin/users", &user).await.status(), 409);
+    assert_eq!(browser.json(path).await["logins"][0]["name"], "vms");
+    assert_eq!(browser.delete(&format!("{path}/{}", uuid::Uuid::nil())).await.status(), 404);
     page.stop().await;
 }

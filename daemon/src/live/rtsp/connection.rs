@@ -13,9 +13,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Server;
+use super::auth::{self, Proof};
 use super::describe::{self, TRACK, Wanted};
 use super::stream::{Packets, Wire};
+use super::{Admission, Server};
 use crate::base::ids::CameraId;
 use crate::live::{PictureSubscription, Refusal};
 use crate::media::{Picture, StreamKind};
@@ -27,6 +28,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const SESSION_TIMEOUT_S: u64 = 60;
 /// Nobody keeps a connection without playing.
 const IDLE: Duration = Duration::from_secs(30);
+/// An answer to a challenge that is older asks for a new one.
+const NONCE_LIFE: Duration = Duration::from_secs(60);
+/// How often a client is looked for that may not read any more.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+/// A client that still has no right password has none.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// Where packets go.
 enum Way {
@@ -37,6 +44,36 @@ enum Way {
 struct Playing {
     viewer: PictureSubscription,
     packets: Packets,
+    _counted: Counted,
+}
+
+/// One viewer in the figures while it exists.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new() -> Self {
+        let gauge = metrics::gauge!("gtv_live_viewers", "protocol" => "rtsp");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// What a client is asked to answer.
+struct Nonce {
+    text: String,
+    made: Instant,
+}
+
+impl Nonce {
+    fn new() -> Self {
+        Self { text: hex::encode(rand::random::<[u8; 16]>()), made: Instant::now() }
+    }
 }
 
 /// See the module.
@@ -45,7 +82,9 @@ pub struct Connection {
     socket: TcpStream,
     peer: SocketAddr,
     input: BytesMut,
-    user_admitted: bool,
+    nonce: Nonce,
+    attempts: u32,
+    admission: Option<Admission>,
     session: String,
     target: Option<(CameraId, StreamKind)>,
     way: Option<Way>,
@@ -66,7 +105,9 @@ impl Connection {
             socket,
             peer,
             input: BytesMut::with_capacity(4096),
-            user_admitted: false,
+            nonce: Nonce::new(),
+            attempts: 0,
+            admission: None,
             session: format!("{:016X}", rand::random::<u64>()),
             target: None,
             way: None,
@@ -78,6 +119,7 @@ impl Connection {
     /// Until one side ends it; says why it did.
     pub async fn run(mut self, stop: CancellationToken) -> &'static str {
         let mut look = tokio::time::interval(Duration::from_secs(5));
+        let mut ask = tokio::time::interval(ASK_EVERY);
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return "the box is restarting",
@@ -100,6 +142,7 @@ impl Connection {
                     Err(RecvError::Closed) => return "the camera was removed",
                 },
                 _ = look.tick() => self.still_there(),
+                _ = ask.tick() => self.still_admitted().await,
             };
             if let Err(reason) = done {
                 return reason;
@@ -118,6 +161,11 @@ impl Connection {
         }
     }
 
+    async fn still_admitted(&self) -> Result<(), &'static str> {
+        let Some(admission) = &self.admission else { return Ok(()) };
+        if (admission.still)().await { Ok(()) } else { Err("the client may not read any more") }
+    }
+
     async fn take_requests(&mut self) -> Result<(), &'static str> {
         loop {
             let (message, used) = match Message::<Vec<u8>>::parse(&self.input[..]) {
@@ -133,6 +181,9 @@ impl Connection {
                 self.reply(&request, answer).await?;
                 if teardown {
                     return Err("the client ended it");
+                }
+                if self.attempts >= ATTEMPTS_MAX {
+                    return Err("the client has no right password");
                 }
             }
         }
@@ -164,9 +215,23 @@ impl Connection {
             let methods = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, TEARDOWN".to_owned();
             return (StatusCode::Ok, vec![(headers::PUBLIC, methods)], Vec::new());
         }
-        if !self.admitted(request).await {
-            let realm = "Basic realm=\"gtv-edge\"".to_owned();
-            return (StatusCode::Unauthorized, vec![(headers::WWW_AUTHENTICATE, realm)], Vec::new());
+        let stale = match self.admitted(request).await {
+            Ok(()) => None,
+            Err(stale) => Some(stale),
+        };
+        if let Some(stale) = stale {
+            if self.nonce.made.elapsed() > NONCE_LIFE {
+                self.nonce = Nonce::new();
+            }
+            // Each in a line of its own, as most clients want them; the library would join them in one.
+            let asked = auth::challenges(&self.nonce.text, stale, self.server.gate.basic());
+            let lines = asked.join(&format!("\r\n{}: ", headers::WWW_AUTHENTICATE.as_str()));
+            return (StatusCode::Unauthorized, vec![(headers::WWW_AUTHENTICATE, lines)], Vec::new());
+        }
+        if let Some((camera, _)) = self.target(request)
+            && !self.admission.as_ref().is_some_and(|admission| admission.covers(&camera))
+        {
+            return plain(StatusCode::Forbidden);
         }
         match method {
             Method::Describe => self.describe(request),
@@ -181,14 +246,27 @@ impl Connection {
         }
     }
 
-    /// Asked once for a connection: clients send their credentials with each request.
-    async fn admitted(&mut self, request: &Request<Vec<u8>>) -> bool {
-        if !self.user_admitted {
-            let given = request.header(&headers::AUTHORIZATION).and_then(|value| describe::credentials(value.as_str()));
-            let Some((user, password)) = given else { return false };
-            self.user_admitted = self.server.gate.admit(user, password, self.peer.ip().to_canonical()).await;
+    /// Asked once for a connection: clients send their credentials with each request. `Err` tells whether the
+    /// challenge that the client answered is too old.
+    async fn admitted(&mut self, request: &Request<Vec<u8>>) -> Result<(), bool> {
+        if self.admission.is_some() {
+            return Ok(());
         }
-        self.user_admitted
+        let header = request.header(&headers::AUTHORIZATION).ok_or(false)?;
+        let attempt = auth::attempt(header.as_str(), request.method().into()).ok_or(false)?;
+        if let Proof::Digest(answer) = &attempt.proof
+            && (answer.nonce != self.nonce.text || self.nonce.made.elapsed() > NONCE_LIFE)
+        {
+            // Nobody is tried with an answer to somebody else's question.
+            return Err(true);
+        }
+        self.attempts += 1;
+        self.admission = self.server.gate.admit(attempt, self.peer.ip().to_canonical()).await;
+        if self.admission.is_none() {
+            return Err(false);
+        }
+        self.attempts = 0;
+        Ok(())
     }
 
     fn target(&self, request: &Request<Vec<u8>>) -> Option<(CameraId, StreamKind)> {
@@ -265,7 +343,7 @@ impl Connection {
         let first = viewer.recent.first().map_or(0, |picture| picture.pts as u32);
         let url = request.request_uri().map_or_else(String::new, |url| url.as_str().trim_end_matches('/').to_owned());
         let info = format!("url={url}/{TRACK};seq={};rtptime={first}", packets.sequence);
-        self.playing = Some(Playing { viewer, packets });
+        self.playing = Some(Playing { viewer, packets, _counted: Counted::new() });
         let mut answer = self.in_session(StatusCode::Ok);
         answer.1.push((headers::RANGE, "npt=now-".to_owned()));
         answer.1.push((headers::RTP_INFO, info));

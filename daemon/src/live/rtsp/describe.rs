@@ -73,14 +73,6 @@ pub fn transport(header: &str) -> Option<Wanted> {
     })
 }
 
-/// User and password of `Authorization: Basic`.
-pub fn credentials(header: &str) -> Option<(String, String)> {
-    let (scheme, value) = header.trim().split_once(' ')?;
-    let decoded = STANDARD.decode(value.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,14 +98,6 @@ mod tests {
         assert_eq!(transport("RTP/SAVP;unicast;client_port=5000-5001"), None);
         assert_eq!(transport("RTP/AVP;unicast;client_port=5000-99999"), None);
         assert_eq!(transport("RTP/AVP/TCP;unicast;interleaved=300-301"), None);
-    }
-
-    #[test]
-    fn only_basic_credentials_are_read() {
-        assert_eq!(credentials("Basic dnc6YTpi"), Some(("vw".to_owned(), "a:b".to_owned())));
-        for other in ["", "Basic", "Basic !!", "Digest username=\"vw\"", "Basic /w=="] {
-            assert_eq!(credentials(other), None, "{other}");
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! RTSP out: other recorders and a central server read the cameras from the box, as the cameras sent them.
-//! `rtsp://box:port/CAMERA/main`, over TCP or UDP, with a user of the box.
+//! `rtsp://box:port/CAMERA/main`, over TCP or UDP, with a stream login of the box.
 
+mod auth;
 mod connection;
 mod describe;
 mod stream;
@@ -14,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use auth::{Attempt, Ha1, Proof};
+
 use super::hub::Hub;
 use crate::base::ids::CameraId;
 
@@ -21,13 +24,32 @@ use crate::base::ids::CameraId;
 const CONNECTIONS_MAX: usize = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Who may read what; the box's users are known elsewhere.
+/// Who may read what; who is known is kept elsewhere.
 pub trait Gate: Send + Sync {
-    /// Whether this user may watch, with the password as given.
-    fn admit(&self, user: String, password: String, peer: IpAddr) -> BoxFuture<'_, bool>;
+    /// Whether passwords may cross the network as they are.
+    fn basic(&self) -> bool;
+
+    /// What this client may do, once it has proved who it is.
+    fn admit(&self, attempt: Attempt, peer: IpAddr) -> BoxFuture<'_, Option<Admission>>;
 
     /// Whether there is such a camera.
     fn knows(&self, camera: &CameraId) -> bool;
+}
+
+/// Asked now and then whether the client may stay.
+pub type StillAdmitted = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// A client that was let in.
+pub struct Admission {
+    /// `None`: all of them.
+    pub cameras: Option<Vec<CameraId>>,
+    pub still: StillAdmitted,
+}
+
+impl Admission {
+    fn covers(&self, camera: &CameraId) -> bool {
+        self.cameras.as_ref().is_none_or(|cameras| cameras.contains(camera))
+    }
 }
 
 /// What all connections share.

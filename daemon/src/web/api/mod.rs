@@ -13,6 +13,7 @@ pub mod ops;
 pub mod recordings;
 pub mod session;
 pub mod status;
+pub mod stream_logins;
 pub mod timeline;
 pub mod users;
 pub mod watch_entries;

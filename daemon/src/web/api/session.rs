@@ -158,13 +158,18 @@ pub async fn check_password(app: &App, name: &str, password: Secret) -> ApiResul
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.passwords.verify(password, stored).await?;
     let user = user.filter(|user| matches && !user.disabled);
-    let outcome = if user.is_some() { "done" } else { "refused" };
-    metrics::counter!("gtv_logins_total", "outcome" => outcome).increment(1);
-    match &user {
-        Some(_) => lock(app).succeeded(name),
-        None => lock(app).failed(name, Instant::now()),
-    }
+    count_attempt(app, name, user.is_some());
     Ok(user)
+}
+
+/// Wrong attempts lock a name for a while.
+pub fn count_attempt(app: &App, name: &str, right: bool) {
+    metrics::counter!("gtv_logins_total", "outcome" => if right { "done" } else { "refused" }).increment(1);
+    if right {
+        lock(app).succeeded(name);
+    } else {
+        lock(app).failed(name, Instant::now());
+    }
 }
 
 /// Gives a new access token for the refresh cookie, which is replaced too.
@@ -246,7 +251,7 @@ fn lock(app: &App) -> std::sync::MutexGuard<'_, crate::web::limit::Lockout> {
     app.lockout.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn check_lock(app: &App, name: &str) -> ApiResult<()> {
+pub fn check_lock(app: &App, name: &str) -> ApiResult<()> {
     match lock(app).locked_for(name, Instant::now()) {
         Some(left) => Err(ApiError::too_many("Too many wrong attempts.", left.as_secs().max(1))),
         None => Ok(()),

@@ -53,7 +53,8 @@ pub async fn create(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let asked: CreateUser = req.json()?;
     acceptable_username(&asked.username)?;
     acceptable(&asked.password, &asked.username)?;
-    if app.store().user_by_name(&asked.username).await?.is_some() {
+    let reads = app.store().stream_login(&asked.username).await?.is_some();
+    if reads || app.store().user_by_name(&asked.username).await?.is_some() {
         return Err(taken(&asked.username));
     }
     let password_hash = app.passwords.hash(asked.password).await?;

@@ -420,3 +420,24 @@ export interface EvidenceLock {
   created_at: number;
   created_by: string;
 }
+
+/** Who reads cameras by RTSP; `cameras` null: all of them. */
+export interface StreamLogin {
+  id: string;
+  name: string;
+  cameras: string[] | null;
+  created_at: number;
+  created_by: string;
+}
+
+export interface StreamLogins {
+  /** Address that the box serves RTSP on; null: it does not. */
+  listen: string | null;
+  basic: boolean;
+  logins: StreamLogin[];
+}
+
+export interface NewStreamLogin {
+  login: StreamLogin;
+  password: string;
+}

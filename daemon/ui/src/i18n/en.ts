@@ -1,10 +1,12 @@
 // English texts; the keys of this file are the keys of every language.
 import { enDetail } from './en-detail';
+import { enLive } from './en-live';
 import { enTimeline } from './en-timeline';
 import { enWatch } from './en-watch';
 
 export const en = {
   ...enDetail,
+  ...enLive,
   ...enTimeline,
   ...enWatch,
   'app.name': 'GT-Vision',

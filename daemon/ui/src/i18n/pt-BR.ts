@@ -1,11 +1,13 @@
 // Brazilian Portuguese texts.
 import type { Texts } from './index';
 import { ptBRDetail } from './pt-BR-detail';
+import { ptBRLive } from './pt-BR-live';
 import { ptBRTimeline } from './pt-BR-timeline';
 import { ptBRWatch } from './pt-BR-watch';
 
 export const ptBR: Texts = {
   ...ptBRDetail,
+  ...ptBRLive,
   ...ptBRTimeline,
   ...ptBRWatch,
   'app.name': 'GT-Vision',

@@ -11,6 +11,7 @@ import { Delivery } from './system/Delivery';
 import { Health } from './system/Health';
 import { Reading } from './system/Reading';
 import { Audit, Configuration } from './system/Records';
+import { StreamLogins } from './system/StreamLogins';
 import { Users } from './system/Users';
 
 export function System() {
@@ -46,6 +47,7 @@ export function System() {
         <Preferences />
         <Password />
         {administrator && <Users />}
+        {administrator && <StreamLogins />}
         {administrator && <Audit />}
         {administrator && <Configuration />}
       </div>
