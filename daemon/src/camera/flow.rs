@@ -11,7 +11,7 @@ use crate::base::time::UtcMicros;
 use crate::config::CameraClock;
 use crate::media::{
     Arrival, AudioParams, DecoderWorker, Fragment, FragmentSinks, MediaError, Picture, PictureRing, PipeCounts,
-    PipeOutput, StreamKind, StreamPipe, VideoParams,
+    PipeOutput, Sound, StreamKind, StreamPipe, VideoParams,
 };
 
 /// A camera that sends no picture for this long is connected anew.
@@ -44,6 +44,12 @@ impl PipeOutput for Output {
         }
         if let Some(decoder) = &mut self.decoder {
             decoder.offer(picture);
+        }
+    }
+
+    fn sound(&mut self, sound: Sound) {
+        for sink in &self.sinks {
+            sink.sound(&sound);
         }
     }
 
@@ -127,7 +133,7 @@ impl Flow {
     }
 
     pub fn audio(&mut self, data: &[u8], pts: Option<i64>, arrival: Arrival) {
-        self.pipe.push_audio(data, pts, arrival);
+        self.pipe.push_audio(data, pts, arrival, &mut self.output);
     }
 
     /// The payload of a video packet; `lost`: packets are missing before it. [`Flow::video_came`] must follow, once for
@@ -137,7 +143,7 @@ impl Flow {
     }
 
     pub fn audio_payload(&mut self, payload: &[u8], pts: i64, arrival: Arrival) {
-        self.pipe.push_audio_payload(payload, pts, arrival);
+        self.pipe.push_audio_payload(payload, pts, arrival, &mut self.output);
     }
 
     pub fn video_report(&mut self, report: SenderReport) {

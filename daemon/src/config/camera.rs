@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::push::PushConfig;
 use super::record_mode::StreamRecord;
 use super::units::ByteSize;
 use super::zone::ZoneConfig;
@@ -74,6 +75,8 @@ pub struct CameraConfig {
     /// When the streams that `record` names are recorded.
     pub record_main: StreamRecord,
     pub record_sub: StreamRecord,
+    /// Where a stream of this camera is sent by RTSP.
+    pub push: PushConfig,
     #[serde(rename = "zone", skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<ZoneConfig>,
 }
@@ -98,6 +101,7 @@ impl Default for CameraConfig {
             max_bytes: ByteSize(0),
             record_main: StreamRecord::default(),
             record_sub: StreamRecord::default(),
+            push: PushConfig::default(),
             zones: Vec::new(),
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{CameraConfig, Config, LprStream, Problem, RecordMode, RecordStreams, WebhookConfig, ZONES_MAX};
+use super::{
+    CameraConfig, Config, LprStream, Problem, PushStream, RecordMode, RecordStreams, WebhookConfig, ZONES_MAX,
+};
 
 const DISKS_MAX: usize = 16;
 /// Each is a task and a connection of its own.
@@ -137,6 +139,11 @@ fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &st
         let readable = how.mode != RecordMode::Detection || reads;
         check(readable, &format!("{key}.mode"), "`detection` needs plate reading: choose `lpr` or another mode");
     }
+    let push = &camera.push;
+    let url = push.url.is_empty() || has_scheme(&push.url, &["rtsp"]);
+    check(url, "push.url", "write rtsp://host[:port]/path without user and password (they have keys of their own)");
+    let there = has_sub || push.stream != PushStream::Sub;
+    check(there, "push.stream", "`sub` needs sub_url; give it or choose `main`");
     check(camera.zones.len() <= ZONES_MAX, "zone", "draw at most 16 zones");
     for (index, zone) in camera.zones.iter().enumerate() {
         for (key, message) in zone.problems() {

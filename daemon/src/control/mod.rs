@@ -4,7 +4,9 @@ pub mod admission;
 mod health;
 pub mod load;
 pub mod plan;
+mod push;
 mod supervisor;
 
 pub use health::Health;
+pub use push::start_pushes;
 pub use supervisor::{Applied, Change, Pipelines, Refused, Source, Statuses, SupervisorHandle, start};

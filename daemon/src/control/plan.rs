@@ -9,6 +9,7 @@ pub enum Action {
     StopCamera(CameraId),
     StartCamera(CameraId),
     /// Where plates count in the picture, in the running pipeline: a line drawn anew must cost no second of recording.
+    /// Also stands for what others follow in the configuration by themselves.
     SetZones(CameraId),
     /// Retention and segment length for everything that is recorded from now on.
     SetRetention,
@@ -58,6 +59,8 @@ fn same_pipeline(old: &CameraConfig, new: &CameraConfig) -> bool {
     let told = CameraConfig {
         zones: new.zones.clone(),
         min_plate_width: new.min_plate_width,
+        // Sent by tasks of their own.
+        push: new.push.clone(),
         // For retention, which reads the configuration itself.
         max_bytes: new.max_bytes,
         ..old.clone()

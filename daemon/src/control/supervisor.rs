@@ -247,6 +247,7 @@ impl Supervisor {
         let mut new = change.desired;
         for camera in &mut new.cameras {
             camera.password = self.secrets.seal(&camera.password);
+            camera.push.password = self.secrets.seal(&camera.push.password);
         }
         for webhook in &mut new.webhooks {
             webhook.secret = self.secrets.seal(&webhook.secret);

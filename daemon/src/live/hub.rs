@@ -5,17 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::pictures::Pictures;
 use super::ring::Ring;
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
-use crate::media::{Fragment, FragmentSink, Picture, StreamKind};
+use crate::media::{Fragment, FragmentSink, Picture, Sound, SoundConfig, StreamKind};
 
 /// About ten seconds of parts: a viewer that is further behind starts again at a key frame.
 const FRAGMENTS: usize = 64;
 /// Four seconds at 30 pictures a second.
 const PICTURES: usize = 120;
+/// Two seconds and more: frames of sound last some 20 ms.
+const SOUNDS: usize = 128;
+/// A camera without sound for this long has none.
+const MUTE_AFTER: Duration = Duration::from_secs(5);
 /// A stream that sent nothing for this long has nothing live to show.
 const SILENT_AFTER: Duration = Duration::from_secs(15);
 
@@ -47,7 +52,49 @@ pub struct PictureSubscription {
     pub next: broadcast::Receiver<Picture>,
     /// The camera sends B-frames.
     pub reordered: bool,
+    /// What the camera's sound is like, where it sends some.
+    pub sound: Option<Arc<SoundConfig>>,
+    pub sounds: Sounds,
     seat: Seat,
+}
+
+/// The sound of a stream, from now on.
+#[derive(Debug)]
+pub struct Sounds(broadcast::Receiver<Sound>);
+
+impl Sounds {
+    /// `None`: the camera was removed.
+    pub async fn next(&mut self) -> Option<Sound> {
+        loop {
+            let received = self.0.recv().await;
+            if let Some(end) = heard(received) {
+                return end;
+            }
+        }
+    }
+
+    /// As [`Sounds::next`], on a thread of its own.
+    pub fn wait(&mut self) -> Option<Sound> {
+        loop {
+            let received = self.0.blocking_recv();
+            if let Some(end) = heard(received) {
+                return end;
+            }
+        }
+    }
+}
+
+/// `None`: something was lost, and what follows is to be asked for.
+#[allow(clippy::option_option, reason = "lost, ended and heard are three answers")]
+fn heard(received: Result<Sound, RecvError>) -> Option<Option<Sound>> {
+    match received {
+        Ok(sound) => Some(Some(sound)),
+        Err(RecvError::Closed) => Some(None),
+        Err(RecvError::Lagged(count)) => {
+            crate::base::metrics::dropped("live", "slow_sound", count);
+            None
+        }
+    }
 }
 
 impl PictureSubscription {
@@ -98,6 +145,7 @@ struct Channel {
     state: Arc<Mutex<State>>,
     fragments: broadcast::Sender<Arc<Fragment>>,
     pictures: broadcast::Sender<Picture>,
+    sounds: broadcast::Sender<Sound>,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +153,8 @@ struct State {
     ring: Ring,
     pictures: Pictures,
     last: Option<Instant>,
+    /// What the sound is like, and when some came last.
+    sound: Option<(Arc<SoundConfig>, Instant)>,
     viewers: usize,
     /// Those of them who wait for parts.
     part_viewers: usize,
@@ -124,6 +174,7 @@ impl Hub {
                 state: Arc::default(),
                 fragments: broadcast::Sender::new(FRAGMENTS),
                 pictures: broadcast::Sender::new(PICTURES),
+                sounds: broadcast::Sender::new(SOUNDS),
             })
         });
         channel.clone()
@@ -150,10 +201,11 @@ impl Hub {
         let mut state = lock(&channel.state);
         state.admit(self.max_viewers, false)?;
         let (recent, reordered) = (state.pictures.recent(), state.pictures.reordered());
-        let next = channel.pictures.subscribe();
+        let sound = state.sound.as_ref().filter(|(_, at)| at.elapsed() <= MUTE_AFTER).map(|(config, _)| config.clone());
+        let (next, sounds) = (channel.pictures.subscribe(), Sounds(channel.sounds.subscribe()));
         drop(state);
         let seat = Seat { state: channel.state.clone(), parts: false };
-        Ok(PictureSubscription { recent, next, reordered, seat })
+        Ok(PictureSubscription { recent, next, reordered, sound, sounds, seat })
     }
 
     /// A seat for a viewer of parts who is served by a follower.
@@ -167,6 +219,11 @@ impl Hub {
         let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
         let state = lock(&channel.state);
         Ok(Follower { recent: state.ring.recent(), next: channel.fragments.subscribe() })
+    }
+
+    /// The sound of a stream for one who serves several listeners.
+    pub fn sounds(&self, camera: &CameraId, stream: StreamKind) -> Option<Sounds> {
+        Some(Sounds(self.channel(camera, stream)?.sounds.subscribe()))
     }
 
     /// The newest picture: its time on the stream's own timeline, and when it was taken.
@@ -214,6 +271,11 @@ impl FragmentSink for Channel {
         let mut state = lock(&self.state);
         state.pictures.push(picture);
         let _ = self.pictures.send(picture.clone());
+    }
+
+    fn sound(&self, sound: &Sound) {
+        lock(&self.state).sound = Some((sound.config.clone(), Instant::now()));
+        let _ = self.sounds.send(sound.clone());
     }
 
     fn wants_parts(&self) -> bool {

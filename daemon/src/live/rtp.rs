@@ -1,4 +1,5 @@
-//! Pure. Packs pictures into RTP payloads: H.264 by RFC 6184 (packetization mode 1), H.265 by RFC 7798.
+//! Pure. Packs pictures and sound into RTP payloads: H.264 by RFC 6184 (packetization mode 1), H.265 by RFC 7798, AAC
+//! by RFC 3640 (AAC-hbr).
 
 use crate::media::{Picture, VideoCodec, sized_units};
 
@@ -9,6 +10,8 @@ const H264_SPS: u8 = 7;
 const H265_VPS: u8 = 32;
 const H264_FU_A: u8 = 28;
 const H265_FU: u8 = 49;
+/// Length of the headers in bits, then one of them.
+const AAC_HEADER: usize = 4;
 const FU_START: u8 = 0x80;
 const FU_END: u8 = 0x40;
 
@@ -28,6 +31,16 @@ pub fn payloads(picture: &Picture, max: usize) -> Vec<Vec<u8>> {
         split(codec, unit, max, &mut out);
     }
     out
+}
+
+/// The payloads of one frame of AAC, each with its header (RFC 3640 3.2.1) and at most `max` bytes. A frame that is cut
+/// has its whole size in each header; the last piece carries the marker.
+pub fn aac_payloads(frame: &[u8], max: usize) -> Vec<Vec<u8>> {
+    // 13 bits of size, 3 of index; what does not fit into them is no frame of AAC.
+    let Some(size) = u16::try_from(frame.len()).ok().filter(|size| *size < 1 << 13) else { return Vec::new() };
+    let [high, low] = (size << 3).to_be_bytes();
+    let pieces = frame.chunks(max.saturating_sub(AAC_HEADER).max(1));
+    pieces.map(|piece| [&[0, 16, high, low], piece].concat()).collect()
 }
 
 fn unit_type(codec: VideoCodec, unit: &[u8]) -> u8 {
@@ -144,6 +157,15 @@ mod tests {
         let whole = vec![sps, pps, idr];
         assert_eq!(payloads(&bare, 1200), whole);
         assert_eq!(payloads(&picture(VideoCodec::H264, &H264_SETS, &whole, true), 1200), whole);
+    }
+
+    #[test]
+    fn aac_has_its_size_before_it() {
+        assert_eq!(aac_payloads(&[7, 8, 9], 1400), [[0, 16, 0, 24, 7, 8, 9]]);
+        let cut = aac_payloads(&[1; 2000], 1400);
+        assert_eq!(cut.iter().map(Vec::len).collect::<Vec<_>>(), [1400, 608]);
+        assert!(cut.iter().all(|payload| payload[..4] == [0, 16, 0x3e, 0x80]));
+        assert!(aac_payloads(&[0; 1 << 13], 1400).is_empty());
     }
 
     proptest! {

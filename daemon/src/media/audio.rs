@@ -8,6 +8,7 @@ use ffmpeg_next::ffi;
 use super::av::{self, AvFrame, CodecContext};
 use super::error::MediaError;
 use super::fmp4::Sample;
+use super::sound::SoundConfig;
 use super::timeline::VIDEO_HZ;
 
 /// Audio codecs that are recorded.
@@ -126,6 +127,13 @@ impl AudioTrack {
         self.codec
     }
 
+    /// The sound as the camera sends it.
+    pub fn sound_config(&self) -> SoundConfig {
+        let AudioConfig { sample_rate: rate, channels, specific, .. } = &self.config;
+        let specific = if self.codec == AudioCodec::Aac { specific.clone() } else { Bytes::new() };
+        SoundConfig { codec: self.codec, rate: *rate, channels: *channels, specific }
+    }
+
     /// Ticks of the camera's clock that one AAC frame lasts.
     pub fn frame_ticks(&self) -> i64 {
         i64::from(FRAME) * self.clock_hz / i64::from(self.config.sample_rate)
@@ -136,16 +144,23 @@ impl AudioTrack {
         self.last_raw = None;
     }
 
-    /// `video_now`: where the picture is, in 1/90000 s. Gives the samples that are complete.
-    pub fn push(&mut self, data: &[u8], raw_pts: Option<i64>, video_now: i64) -> Result<Vec<Sample>, MediaError> {
+    /// `video_now`: where the picture is, in 1/90000 s. Gives where this sound is, if it is taken at all, and the samples
+    /// that are complete.
+    pub fn push(
+        &mut self,
+        data: &[u8],
+        raw_pts: Option<i64>,
+        video_now: i64,
+    ) -> Result<(Option<i64>, Vec<Sample>), MediaError> {
         let rate = i64::from(self.config.sample_rate);
         let length = if self.encoder.is_some() { data.len() as i64 } else { i64::from(FRAME) };
         let raw = raw_pts.map(|raw| (i128::from(raw) * i128::from(rate) / i128::from(self.clock_hz)) as i64);
         let picture = (i128::from(video_now) * i128::from(rate) / i128::from(VIDEO_HZ)) as i64;
         let Some(at) = self.place(raw, length, picture) else {
             self.dropped += 1;
-            return Ok(Vec::new());
+            return Ok((None, Vec::new()));
         };
+        let begins = at;
         let mut done = Vec::new();
         if let Some(encoder) = &mut self.encoder {
             for (at, data) in encoder.push(data, self.codec, at)? {
@@ -154,7 +169,7 @@ impl AudioTrack {
         } else {
             done.extend(hold(&mut self.pending, at, Bytes::copy_from_slice(data)));
         }
-        Ok(done)
+        Ok((Some(begins), done))
     }
 
     fn place(&mut self, raw: Option<i64>, length: i64, picture: i64) -> Option<i64> {
@@ -310,7 +325,7 @@ mod tests {
         assert_eq!((track.config.sample_rate, track.config.channels), (8000, 1));
         let mut samples = Vec::new();
         for n in 0..100 {
-            samples.extend(track.push(&[0x2a; 160], Some(n * 160), VIDEO_HZ + n * 1800).unwrap());
+            samples.extend(track.push(&[0x2a; 160], Some(n * 160), VIDEO_HZ + n * 1800).unwrap().1);
         }
         assert!(samples.len() >= 12, "{}", samples.len());
         assert!(samples.windows(2).all(|pair| pair[0].dts + i64::from(pair[0].duration) == pair[1].dts));
@@ -322,15 +337,15 @@ mod tests {
         let params = AudioParams { codec: AudioCodec::Aac, specific: vec![0x15, 0x88], clock_hz: 8000 };
         let mut track = AudioTrack::open(&params).unwrap();
         track.push(b"a", Some(0), 0).unwrap();
-        assert_eq!(track.push(b"b", Some(1024), 11_520).unwrap()[0].duration, 1024);
+        assert_eq!(track.push(b"b", Some(1024), 11_520).unwrap().1[0].duration, 1024);
         // A packet was lost: the one before it lasts longer.
-        assert_eq!(track.push(b"c", Some(3072), 34_560).unwrap()[0].duration, 2048);
+        assert_eq!(track.push(b"c", Some(3072), 34_560).unwrap().1[0].duration, 2048);
         // The picture went on without sound.
-        let jumped = track.push(b"d", None, 900_000).unwrap();
+        let jumped = track.push(b"d", None, 900_000).unwrap().1;
         assert_eq!(jumped[0].dts + i64::from(jumped[0].duration), 80_000);
         // Sound from the future is dropped until the picture is there.
         track.next = Some(200_000);
-        assert!(track.push(b"e", None, 900_000).unwrap().is_empty());
+        assert!(track.push(b"e", None, 900_000).unwrap().1.is_empty());
         assert_eq!(track.dropped, 1);
     }
 }

@@ -11,6 +11,7 @@ use super::fragment::{Fragment, StreamKind};
 use super::input::VideoParams;
 use super::pipe::{PipeOutput, StreamPipe};
 use super::rtp::{aac_frames, described_sets};
+use super::sound::Sound;
 use super::timeline::Timeline;
 use super::wall::{Arrival, WallClock};
 use crate::base::time::UtcMicros;
@@ -138,6 +139,8 @@ impl PipeOutput for Line {
 
     fn picture(&mut self, _: Picture) {}
 
+    fn sound(&mut self, _: Sound) {}
+
     fn wants_parts(&self) -> bool {
         true
     }
@@ -159,7 +162,7 @@ pub fn rtp(data: &[u8]) {
             let arrival = Arrival { utc: UtcMicros(TODAY + steady_us), steady_us };
             let pts = i64::from(u32::from_be_bytes([0, *a, *b, *c])) << 4;
             match flags & 7 {
-                0 => pipe.push_audio_payload(payload, pts, arrival),
+                0 => pipe.push_audio_payload(payload, pts, arrival, &mut out),
                 1 => {
                     pipe.disconnect(&mut out);
                     pipe.connect(&video, None, Some(Arc::from("fuzz")));

@@ -1,7 +1,7 @@
 //! AAC of a camera to Opus, for viewers by WebRTC: no browser takes AAC there. Runs only while somebody listens.
 #![allow(unsafe_code)]
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use bytes::Bytes;
 use ffmpeg_next::ffi;
@@ -178,7 +178,7 @@ impl Resampler {
             out.resize(begin + room as usize * channels, 0);
             let mut target = out[begin..].as_mut_ptr().cast::<u8>();
             let source = frame.fields().extended_data.cast::<*const u8>();
-            if source.is_null() || *source == null() {
+            if source.is_null() || (*source).is_null() {
                 0
             } else {
                 av::check(ffi::swr_convert(self.context, &raw mut target, room, source, count), "a resampler")?
@@ -258,7 +258,8 @@ mod tests {
             push(data, n as i64 * 1024);
         }
         push(&Bytes::from_static(&[0xff; 40]), 10 * 1024);
-        let later: Vec<_> = frames[10..20].iter().enumerate().flat_map(|(n, d)| push(d, 160_000 + n as i64 * 1024)).collect();
+        let later: Vec<_> =
+            frames[10..20].iter().enumerate().flat_map(|(n, d)| push(d, 160_000 + n as i64 * 1024)).collect();
         assert!(later.first().is_some_and(|packet| (packet.pts - 480_000).abs() < OPUS_HZ / 5), "{later:?}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::access_unit::{AccessUnit, Assembler, nal_units, sized_units};
 use super::audio::{AudioCodec, AudioParams, AudioTrack};
 use super::codec::{VideoCodec, VideoConfig};
@@ -11,6 +13,7 @@ use super::fragment::{Fragment, InitSegment, StreamKind};
 use super::input::VideoParams;
 use super::muxer::{Muxer, VideoSample};
 use super::rtp::{Depacketizer, aac_frames};
+use super::sound::{Sound, SoundConfig};
 use super::timeline::{Stamp, Timeline, VIDEO_HZ};
 use super::wall::{Arrival, WallClock};
 use crate::base::clocks::{Clocks, RtpTime, SenderReport};
@@ -21,6 +24,7 @@ use crate::base::time::UtcMicros;
 pub trait PipeOutput {
     fn fragment(&mut self, fragment: Arc<Fragment>);
     fn picture(&mut self, picture: Picture);
+    fn sound(&mut self, sound: Sound);
     /// Whether parts shorter than a group of pictures are waited for.
     fn wants_parts(&self) -> bool;
 }
@@ -53,12 +57,15 @@ pub struct StreamPipe {
     codec: VideoCodec,
     clock_hz: i64,
     audio: Option<AudioTrack>,
+    sound: Option<Arc<SoundConfig>>,
     config: Option<Arc<VideoConfig>>,
     /// The picture being put together: when it began and, once that can be known, its place.
     begun: Option<(Arrival, Option<Stamp>)>,
     held: Option<Held>,
     /// Decode time and arrival of the newest frame.
     placed: Option<(i64, i64)>,
+    /// Decode time and date of the newest frame that was given out.
+    dated: Option<(i64, UtcMicros)>,
     /// A key frame came on this connection.
     running: bool,
     gap: Option<Arc<str>>,
@@ -82,10 +89,12 @@ impl StreamPipe {
             codec: VideoCodec::H264,
             clock_hz: VIDEO_HZ,
             audio: None,
+            sound: None,
             config: None,
             begun: None,
             held: None,
             placed: None,
+            dated: None,
             running: false,
             gap: None,
             rtp: false,
@@ -140,6 +149,7 @@ impl StreamPipe {
             },
             (None, slot) => *slot = None,
         }
+        self.sound = self.audio.as_ref().map(|audio| Arc::new(audio.sound_config()));
         // The description's parameter sets tell the order of frames before the first of them comes.
         let described = VideoConfig::from_nals(video.codec, nal_units(&video.parameter_sets));
         self.config = None;
@@ -200,24 +210,31 @@ impl StreamPipe {
     }
 
     /// The payload of an RTP packet of the audio track.
-    pub fn push_audio_payload(&mut self, payload: &[u8], raw_pts: i64, arrival: Arrival) {
+    pub fn push_audio_payload(&mut self, payload: &[u8], raw_pts: i64, arrival: Arrival, out: &mut impl PipeOutput) {
         match self.audio.as_ref().map(|audio| (audio.codec(), audio.frame_ticks())) {
             Some((AudioCodec::Aac, ticks)) => {
                 for (count, frame) in aac_frames(payload).enumerate() {
-                    self.push_audio(frame, Some(raw_pts + count as i64 * ticks), arrival);
+                    self.push_audio(frame, Some(raw_pts + count as i64 * ticks), arrival, out);
                 }
             }
-            Some(_) => self.push_audio(payload, Some(raw_pts), arrival),
+            Some(_) => self.push_audio(payload, Some(raw_pts), arrival, out),
             None => {}
         }
     }
 
-    pub fn push_audio(&mut self, data: &[u8], raw_pts: Option<i64>, arrival: Arrival) {
+    pub fn push_audio(&mut self, data: &[u8], raw_pts: Option<i64>, arrival: Arrival, out: &mut impl PipeOutput) {
         let (Some(audio), true, Some((dts, steady_us))) = (&mut self.audio, self.running, self.placed) else { return };
         let since = (arrival.steady_us - steady_us).max(0);
         let video_now = dts + since.saturating_mul(9) / 100;
         match audio.push(data, raw_pts, video_now) {
-            Ok(samples) => self.muxer.push_audio(samples),
+            Ok((at, samples)) => {
+                self.muxer.push_audio(samples);
+                if let (Some(pts), Some(config), Some((dts, date))) = (at, &self.sound, self.dated) {
+                    let since = pts.saturating_mul(1_000_000) / i64::from(config.rate.max(1)) - dts * 100 / 9;
+                    let (data, config) = (Bytes::copy_from_slice(data), config.clone());
+                    out.sound(Sound { data, pts, time: date.add_micros(since), config });
+                }
+            }
             // Sound that cannot be encoded must not cost the picture.
             Err(_) => audio.dropped += 1,
         }
@@ -315,6 +332,7 @@ impl StreamPipe {
         let Some(Held { unit, stamp, arrival }) = self.held.take() else { return };
         let Some(config) = self.config.clone() else { return };
         let date = self.wall.date(stamp.dts * 100 / 9, unit.key, arrival, self.camera_offset_us);
+        self.dated = Some((stamp.dts, date));
         // Dates are of decode order; what reordering delays every frame by is the same for all.
         let delay = self.timeline.reorder() as i64 * self.timeline.frame_ticks();
         let shown = date.add_micros((stamp.pts - stamp.dts - delay) * 100 / 9);
@@ -352,6 +370,8 @@ mod tests {
         }
 
         fn picture(&mut self, _: Picture) {}
+
+        fn sound(&mut self, _: Sound) {}
 
         fn wants_parts(&self) -> bool {
             false

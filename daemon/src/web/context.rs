@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::base::secret::SecretBox;
 use crate::control::{Health, SupervisorHandle};
 use crate::live::Hub;
+use crate::live::rtsp::Pusher;
 use crate::lpr::Engine;
 use crate::onvif::LockoutGuard;
 use crate::record::Recorder;
@@ -21,6 +22,7 @@ pub struct WebContext {
     pub recorder: Recorder,
     pub lpr: Engine,
     pub sync: SyncHandle,
+    pub pusher: Pusher,
     /// Seals what the page keeps of stream logins.
     pub secrets: SecretBox,
     /// Shared with whatever else asks devices, so that none is tried twice with a refused password.

@@ -82,10 +82,13 @@ impl Page {
         let supervisor = control::start(config.clone(), config.clone(), pipelines, secrets.clone(), &tasks);
         // The configuration is in force once the supervisor has started it.
         assert!(supervisor.ping().await);
+        let live = Hub::new(2);
+        let pusher = control::start_pushes(live.clone(), &supervisor, secrets.clone(), &tasks);
         let context = WebContext {
+            pusher,
             health: Arc::new(Health::new(store.clone(), supervisor.clone(), || 0)),
             supervisor,
-            live: Hub::new(2),
+            live,
             recorder: Recorder::start(&store, &config.record, &config.clips, &tasks).await.unwrap(),
             lpr: Engine::start(&config.lpr, store.clone(), &tasks),
             sync: sync::start(&config, store.clone(), Identity::open_or_create(folder.path()).unwrap(), &tasks),

@@ -15,6 +15,7 @@ use str0m::change::SdpAnswer;
 use str0m::crypto::from_feature_flags;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpPacket;
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::harness::{Browser, Page, error_of};
@@ -24,7 +25,7 @@ const HLS: &str = "/api/streaming/cameras/gate/hls";
 const WHEP: &str = "/api/streaming/cameras/gate/whep";
 const SETS: [&str; 2] = ["6742c028d900780227e5c044000003000400000300f03c60c920", "68cb83cb20"];
 
-async fn gate(page: &Page) -> (Browser, Arc<dyn FragmentSink>) {
+pub async fn gate(page: &Page) -> (Browser, Arc<dyn FragmentSink>) {
     let browser = page.administrator().await;
     let camera = json!({ "id": "gate", "main_url": "rtsp://192.0.2.1/main" });
     assert_eq!(browser.post("/api/cidades/cameras", &camera).await.status(), 201);
@@ -125,17 +126,18 @@ fn picture(n: i64, config: &Arc<VideoConfig>) -> Picture {
 }
 
 /// A viewer with its own WebRTC.
-struct Peer {
-    rtc: Rtc,
+pub struct Peer {
+    pub rtc: Rtc,
     socket: UdpSocket,
 }
 
 impl Peer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut rtc = RtcConfig::new()
             .set_crypto_provider(Arc::new(from_feature_flags()))
             .set_rtp_mode(true)
+            .enable_pcma(true, false)
             .build(Instant::now());
         rtc.add_local_candidate(Candidate::host(socket.local_addr().unwrap(), "udp").unwrap());
         Self { rtc, socket }
@@ -143,6 +145,22 @@ impl Peer {
 
     /// Receives until `enough`; (RTP sequence number, payload) of each packet.
     fn receive(&mut self, enough: usize) -> Vec<(u64, Vec<u8>)> {
+        let packets = self.packets(enough, |_| true);
+        packets.into_iter().map(|packet| (*packet.seq_no, packet.payload.to_vec())).collect()
+    }
+
+    /// Receives until `enough` packets of sound; (RTP time, payload) of each.
+    pub fn sound(&mut self, enough: usize) -> Vec<(u32, Vec<u8>)> {
+        let codecs = self.rtc.codec_config().params().to_vec();
+        let is_sound = |packet: &RtpPacket| {
+            let params = codecs.iter().find(|params| params.pt() == packet.header.payload_type);
+            params.is_some_and(|params| params.spec().codec.is_audio())
+        };
+        let packets = self.packets(enough, is_sound);
+        packets.into_iter().map(|packet| (packet.header.timestamp, packet.payload.to_vec())).collect()
+    }
+
+    fn packets(&mut self, enough: usize, wanted: impl Fn(&RtpPacket) -> bool) -> Vec<RtpPacket> {
         let (mut packets, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(20));
         let mut buffer = vec![0; 2000];
         while packets.len() < enough {
@@ -154,7 +172,7 @@ impl Peer {
                     continue;
                 }
                 Output::Event(Event::RtpPacket(packet)) => {
-                    packets.push((*packet.seq_no, packet.payload.to_vec()));
+                    packets.extend(Some(packet).filter(|packet| wanted(packet)));
                     continue;
                 }
                 Output::Event(_) => continue,
@@ -176,7 +194,7 @@ impl Peer {
     }
 }
 
-async fn offer(browser: &Browser, sdp: String, kind: &str) -> reqwest::Response {
+pub async fn offer(browser: &Browser, sdp: String, kind: &str) -> reqwest::Response {
     browser.request(Method::POST, WHEP).header("content-type", kind).body(sdp).send().await.unwrap()
 }
 

@@ -44,7 +44,7 @@ fn pictures() -> Vec<Vec<u8>> {
 }
 
 /// Plays them over and over.
-async fn play(sink: Arc<dyn FragmentSink>) {
+pub async fn play(sink: Arc<dyn FragmentSink>) {
     let film = pictures();
     let units = gtv_edge::media::sized_units(&film[0]);
     let config = Arc::new(VideoConfig::from_nals(VideoCodec::H264, units).expect("parameter sets"));
@@ -67,7 +67,7 @@ async fn read(url: String, transport: &'static str) -> Output {
 }
 
 /// The box with a camera that plays, and `yard`, which does not.
-async fn playing(basic: bool) -> (Page, Browser, SocketAddr, JoinHandle<()>) {
+pub async fn playing(basic: bool) -> (Page, Browser, SocketAddr, JoinHandle<()>) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = SocketAddr::from(([127, 0, 0, 1], free));
     let page = Page::start_with(|config| {
@@ -88,7 +88,7 @@ async fn playing(basic: bool) -> (Page, Browser, SocketAddr, JoinHandle<()>) {
 }
 
 /// Adds a stream login: its id and password.
-async fn login(browser: &Browser, name: &str, cameras: Option<&[&str]>) -> (String, String) {
+pub async fn login(browser: &Browser, name: &str, cameras: Option<&[&str]>) -> (String, String) {
     let answer = browser.post("/api/admin/stream-logins", &json!({ "name": name, "cameras": cameras })).await;
     assert_eq!(answer.status(), 201);
     let body: Value = answer.json().await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use gtv_edge::media::StreamKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::harness::{Browser, Page, error_of};
+use crate::live::fragment;
+use crate::media::init_segment;
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -142,5 +145,60 @@ async fn a_silent_camera_says_why() {
     assert_eq!(browser.delete("/api/cidades/cameras/gate").await.status(), 204);
     let (code, _) = closing(&mut socket).await;
     assert_eq!(code, 4404);
+    page.stop().await;
+}
+
+/// Fragments of 64 KB: a key frame of a 4K camera.
+const FRAGMENT: usize = 64 * 1024;
+/// More than the box, both kernels and the queue of a viewer hold.
+const FRAGMENTS: usize = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_does_not_read_loses_fragments_alone() {
+    let page = Page::start().await;
+    let browser = page.administrator().await;
+    let camera = json!({ "id": "gate", "main_url": "rtsp://192.0.2.1/main" });
+    assert_eq!(browser.post("/api/cidades/cameras", &camera).await.status(), 201);
+    let token = token(&browser).await;
+    let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
+    let init = init_segment(b"init".as_slice().into());
+    // The number stands at the start of each.
+    let push = |n: usize| {
+        let mut data = vec![0; FRAGMENT];
+        data[..4].copy_from_slice(&(n as u32).to_be_bytes());
+        sink.push(&fragment(n, &init, &data.into()));
+    };
+    push(0);
+    let path = "/api/streaming/cameras/gate/live";
+    let mut quick = open(&page, path, &token).await.unwrap();
+    let mut slow = open(&page, path, &token).await.unwrap();
+    let number = |message: &Message| match message {
+        Message::Binary(data) if data.len() == FRAGMENT => Some(u32::from_be_bytes(data[..4].try_into().unwrap())),
+        _ => None,
+    };
+    let mut seen = Vec::new();
+    for n in 1..FRAGMENTS {
+        push(n);
+        // As fast as this one takes them.
+        while seen.last().is_none_or(|last| *last + 1 < n as u32) {
+            seen.extend(number(&next(&mut quick).await));
+        }
+    }
+    let all: Vec<u32> = (0..FRAGMENTS as u32 - 1).collect();
+    assert_eq!(seen, all, "the one that reads loses nothing and waits for nobody");
+    // What the other finds when it reads again: the old, and then the newest.
+    let mut late = Vec::new();
+    while late.last().is_none_or(|last| *last + 1 < FRAGMENTS as u32) {
+        match next(&mut slow).await {
+            // It took nothing for ten seconds.
+            Message::Close(_) => break,
+            message => late.extend(number(&message)),
+        }
+    }
+    let lost = FRAGMENTS - late.len();
+    assert!(lost > 100 && late.windows(2).all(|pair| pair[0] < pair[1]), "{lost} lost");
+    let counted = page.context.metrics.render();
+    let line = counted.lines().find(|line| line.contains("gtv_dropped_total") && line.contains("slow_"));
+    assert!(line.is_some(), "it is counted: {counted}");
     page.stop().await;
 }

@@ -143,33 +143,32 @@ fn fields(text: &str) -> Vec<(String, String)> {
     let mut rest = text;
     while let Some((name, after)) = rest.split_once('=') {
         let after = after.trim_start();
-        let (value, left) = match after.strip_prefix('"') {
-            Some(quoted) => {
-                let (mut value, mut escaped, mut end) = (String::new(), false, quoted.len());
-                for (at, c) in quoted.char_indices() {
-                    match c {
-                        '\\' if !escaped => escaped = true,
-                        '"' if !escaped => {
-                            end = at;
-                            break;
-                        }
-                        c => {
-                            value.push(c);
-                            escaped = false;
-                        }
-                    }
-                }
-                (value, quoted.get(end + 1..).unwrap_or_default())
-            }
-            None => {
-                let end = after.find(',').unwrap_or(after.len());
-                (after[..end].trim().to_owned(), &after[end..])
-            }
+        let (value, left) = if let Some(text) = after.strip_prefix('"') {
+            quoted(text)
+        } else {
+            let end = after.find(',').unwrap_or(after.len());
+            (after[..end].trim().to_owned(), &after[end..])
         };
         fields.push((name.trim_matches([' ', ',', '\t']).to_owned(), value));
         rest = left;
     }
     fields
+}
+
+/// What stands before the closing quote, and what comes behind it.
+fn quoted(text: &str) -> (String, &str) {
+    let (mut value, mut escaped) = (String::new(), false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '"' if !escaped => return (value, &text[at + 1..]),
+            c => {
+                value.push(c);
+                escaped = false;
+            }
+        }
+    }
+    (value, "")
 }
 
 /// What a client is asked for. MD5 comes last: FFmpeg answers the last Digest that it is asked for, and only knows MD5.

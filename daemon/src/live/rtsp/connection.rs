@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{self, Proof};
-use super::describe::{self, TRACK, Wanted};
-use super::stream::{Packets, Wire};
-use super::{Admission, Server};
+use super::describe::{self, Wanted};
+use super::stream::{Packets, Track, Wire, interleaved};
+use super::{Admission, Counted, Server};
 use crate::base::ids::CameraId;
 use crate::live::{PictureSubscription, Refusal};
-use crate::media::{Picture, StreamKind};
+use crate::media::{Picture, Sound, StreamKind};
 
 /// Requests are short; what is longer is none.
 const REQUEST_MAX: usize = 64 * 1024;
@@ -47,23 +47,6 @@ struct Playing {
     _counted: Counted,
 }
 
-/// One viewer in the figures while it exists.
-struct Counted(metrics::Gauge);
-
-impl Counted {
-    fn new() -> Self {
-        let gauge = metrics::gauge!("gtv_live_viewers", "protocol" => "rtsp");
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
 /// What a client is asked to answer.
 struct Nonce {
     text: String,
@@ -87,7 +70,8 @@ pub struct Connection {
     admission: Option<Admission>,
     session: String,
     target: Option<(CameraId, StreamKind)>,
-    way: Option<Way>,
+    /// Of picture and sound.
+    ways: [Option<Way>; 2],
     playing: Option<Playing>,
     heard: Instant,
 }
@@ -110,7 +94,7 @@ impl Connection {
             admission: None,
             session: format!("{:016X}", rand::random::<u64>()),
             target: None,
-            way: None,
+            ways: [None, None],
             playing: None,
             heard: Instant::now(),
         }
@@ -130,8 +114,9 @@ impl Connection {
                         self.take_requests().await
                     }
                 },
-                picture = next_picture(&mut self.playing) => match picture {
-                    Ok(picture) => self.send(&picture).await,
+                next = next(&mut self.playing) => match next {
+                    Ok(Next::Picture(picture)) => self.send_picture(&picture).await,
+                    Ok(Next::Sound(sound)) => self.send_sound(&sound).await,
                     Err(RecvError::Lagged(count)) => {
                         crate::base::metrics::dropped("live", "slow_viewer", count);
                         if let Some(playing) = &mut self.playing {
@@ -152,11 +137,12 @@ impl Connection {
 
     fn still_there(&self) -> Result<(), &'static str> {
         let silent = self.heard.elapsed();
-        match (&self.playing, &self.way) {
+        let interleaved = self.ways.iter().flatten().all(|way| matches!(way, Way::Interleaved(_)));
+        match &self.playing {
             // Over TCP the connection itself tells.
-            (Some(_), Some(Way::Interleaved(_))) => Ok(()),
-            (Some(_), _) if silent <= Duration::from_secs(SESSION_TIMEOUT_S + 10) => Ok(()),
-            (None, _) if silent <= IDLE => Ok(()),
+            Some(_) if interleaved => Ok(()),
+            Some(_) if silent <= Duration::from_secs(SESSION_TIMEOUT_S + 10) => Ok(()),
+            None if silent <= IDLE => Ok(()),
             _ => Err("nothing was heard"),
         }
     }
@@ -204,7 +190,7 @@ impl Connection {
         // The first pictures follow the answer to PLAY, never come before it.
         let recent = self.playing.as_mut().map(|playing| std::mem::take(&mut playing.viewer.recent));
         for picture in recent.unwrap_or_default() {
-            self.send(&picture).await?;
+            self.send_picture(&picture).await?;
         }
         Ok(())
     }
@@ -215,11 +201,7 @@ impl Connection {
             let methods = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, TEARDOWN".to_owned();
             return (StatusCode::Ok, vec![(headers::PUBLIC, methods)], Vec::new());
         }
-        let stale = match self.admitted(request).await {
-            Ok(()) => None,
-            Err(stale) => Some(stale),
-        };
-        if let Some(stale) = stale {
+        if let Err(stale) = self.admitted(request).await {
             if self.nonce.made.elapsed() > NONCE_LIFE {
                 self.nonce = Nonce::new();
             }
@@ -228,7 +210,7 @@ impl Connection {
             let lines = asked.join(&format!("\r\n{}: ", headers::WWW_AUTHENTICATE.as_str()));
             return (StatusCode::Unauthorized, vec![(headers::WWW_AUTHENTICATE, lines)], Vec::new());
         }
-        if let Some((camera, _)) = self.target(request)
+        if let Some((camera, ..)) = self.target(request)
             && !self.admission.as_ref().is_some_and(|admission| admission.covers(&camera))
         {
             return plain(StatusCode::Forbidden);
@@ -269,19 +251,21 @@ impl Connection {
         Ok(())
     }
 
-    fn target(&self, request: &Request<Vec<u8>>) -> Option<(CameraId, StreamKind)> {
+    fn target(&self, request: &Request<Vec<u8>>) -> Option<(CameraId, StreamKind, Option<Track>)> {
         let target = describe::target(request.request_uri()?.path())?;
         self.server.gate.knows(&target.0).then_some(target)
     }
 
     fn describe(&mut self, request: &Request<Vec<u8>>) -> Answer {
-        let Some((camera, stream)) = self.target(request) else { return plain(StatusCode::NotFound) };
-        let config = match self.server.hub.watch_pictures(&camera, stream) {
-            Ok(viewer) => viewer.recent.last().map(|picture| picture.config.clone()),
+        let Some((camera, stream, _)) = self.target(request) else { return plain(StatusCode::NotFound) };
+        let (config, sound) = match self.server.hub.watch_pictures(&camera, stream) {
+            Ok(viewer) => (viewer.recent.last().map(|picture| picture.config.clone()), viewer.sound),
             Err(refusal) => return plain(status_of(refusal)),
         };
         let Some(config) = config else { return plain(StatusCode::ServiceUnavailable) };
-        let Some(text) = describe::sdp(&camera, &config) else { return plain(StatusCode::UnsupportedMediaType) };
+        let Some(text) = describe::sdp(&camera, &config, sound.as_deref()) else {
+            return plain(StatusCode::UnsupportedMediaType);
+        };
         let base = request.request_uri().map(|url| format!("{}/", url.as_str().trim_end_matches('/')));
         let fields = vec![
             (headers::CONTENT_TYPE, "application/sdp".to_owned()),
@@ -291,8 +275,9 @@ impl Connection {
     }
 
     async fn setup(&mut self, request: &Request<Vec<u8>>) -> Answer {
-        let Some(target) = self.target(request) else { return plain(StatusCode::NotFound) };
-        if self.playing.is_some() {
+        let Some((camera, stream, track)) = self.target(request) else { return plain(StatusCode::NotFound) };
+        let other = self.target.as_ref().is_some_and(|target| *target != (camera.clone(), stream));
+        if self.playing.is_some() || other {
             return plain(StatusCode::MethodNotValidInThisState);
         }
         let wanted = request.header(&headers::TRANSPORT).and_then(|value| describe::transport(value.as_str()));
@@ -310,8 +295,8 @@ impl Connection {
                 }
             },
         };
-        self.target = Some(target);
-        self.way = Some(way);
+        self.target = Some((camera, stream));
+        self.ways[track.unwrap_or(Track::Video) as usize] = Some(way);
         let mut answer = self.in_session(StatusCode::Ok);
         answer.1.push((headers::TRANSPORT, text));
         answer
@@ -329,7 +314,7 @@ impl Connection {
     }
 
     fn play(&mut self, request: &Request<Vec<u8>>) -> Answer {
-        let (Some((camera, stream)), true) = (self.target.clone(), self.way.is_some()) else {
+        let Some((camera, stream)) = self.target.clone() else {
             return plain(StatusCode::MethodNotValidInThisState);
         };
         if self.playing.is_some() {
@@ -340,10 +325,19 @@ impl Connection {
             Err(refusal) => return plain(status_of(refusal)),
         };
         let packets = Packets::new();
-        let first = viewer.recent.first().map_or(0, |picture| picture.pts as u32);
+        let first = viewer.recent.first().map_or(0, |picture| picture.pts);
         let url = request.request_uri().map_or_else(String::new, |url| url.as_str().trim_end_matches('/').to_owned());
-        let info = format!("url={url}/{TRACK};seq={};rtptime={first}", packets.sequence);
-        self.playing = Some(Playing { viewer, packets, _counted: Counted::new() });
+        // Both tracks count from the same zero, each in its own unit.
+        let rate = viewer.sound.as_ref().map_or(0, |sound| i128::from(sound.rate));
+        let info = [
+            (describe::VIDEO, Track::Video, first as u32),
+            (describe::SOUND, Track::Sound, (i128::from(first) * rate / 90_000) as u32),
+        ];
+        let info = info.iter().filter(|(_, track, _)| self.ways[*track as usize].is_some());
+        let info =
+            info.map(|(name, track, time)| format!("url={url}/{name};seq={};rtptime={time}", packets.sequence(*track)));
+        let info = info.collect::<Vec<_>>().join(",");
+        self.playing = Some(Playing { viewer, packets, _counted: Counted::new("rtsp") });
         let mut answer = self.in_session(StatusCode::Ok);
         answer.1.push((headers::RANGE, "npt=now-".to_owned()));
         answer.1.push((headers::RTP_INFO, info));
@@ -355,36 +349,40 @@ impl Connection {
         (status, vec![(headers::SESSION, session)], Vec::new())
     }
 
-    async fn send(&mut self, picture: &Picture) -> Result<(), &'static str> {
-        let (Some(playing), Some(way)) = (&mut self.playing, &self.way) else { return Ok(()) };
+    async fn send_picture(&mut self, picture: &Picture) -> Result<(), &'static str> {
+        let Some(playing) = self.playing.as_mut().filter(|_| self.ways[Track::Video as usize].is_some()) else {
+            return Ok(());
+        };
         let wires = playing.packets.of(picture);
-        match way {
-            Way::Interleaved(first) => {
-                let mut out = Vec::with_capacity(picture.data.len() + picture.data.len() / 50 + 64);
-                for wire in wires {
-                    let (channel, packet) = match wire {
-                        Wire::Rtp(packet) => (*first, packet),
-                        Wire::Rtcp(packet) => (first + 1, packet),
-                    };
-                    out.extend_from_slice(&[b'$', channel]);
-                    out.extend_from_slice(&(packet.len() as u16).to_be_bytes());
-                    out.extend_from_slice(&packet);
-                }
-                self.write(&out).await
-            }
-            Way::Udp { rtp, rtcp } => {
-                for wire in wires {
-                    let sent = match wire {
-                        Wire::Rtp(packet) => rtp.try_send(&packet),
-                        Wire::Rtcp(packet) => rtcp.try_send(&packet),
-                    };
-                    if sent.is_err() {
-                        crate::base::metrics::dropped("live", "rtsp_output", 1);
-                    }
-                }
-                Ok(())
+        self.send(&wires).await
+    }
+
+    async fn send_sound(&mut self, sound: &Sound) -> Result<(), &'static str> {
+        let Some(playing) = self.playing.as_mut().filter(|_| self.ways[Track::Sound as usize].is_some()) else {
+            return Ok(());
+        };
+        if playing.viewer.sound.as_ref() != Some(&sound.config) {
+            // The client would not know how to read it; it asks anew.
+            return Err("the camera's sound changed");
+        }
+        let wires = playing.packets.of_sound(sound);
+        self.send(&wires).await
+    }
+
+    async fn send(&mut self, wires: &[Wire]) -> Result<(), &'static str> {
+        let channel = |way: &Option<Way>| match way {
+            Some(Way::Interleaved(channel)) => Some(*channel),
+            _ => None,
+        };
+        let within = interleaved(wires, [channel(&self.ways[0]), channel(&self.ways[1])]);
+        for wire in wires {
+            let Some(Way::Udp { rtp, rtcp }) = &self.ways[wire.track as usize] else { continue };
+            let sent = if wire.rtcp { rtcp.try_send(&wire.data) } else { rtp.try_send(&wire.data) };
+            if sent.is_err() {
+                crate::base::metrics::dropped("live", "rtsp_output", 1);
             }
         }
+        if within.is_empty() { Ok(()) } else { self.write(&within).await }
     }
 
     async fn write(&mut self, data: &[u8]) -> Result<(), &'static str> {
@@ -399,10 +397,16 @@ impl Connection {
     }
 }
 
-async fn next_picture(playing: &mut Option<Playing>) -> Result<Picture, RecvError> {
-    match playing {
-        Some(playing) => playing.viewer.next.recv().await,
-        None => std::future::pending().await,
+enum Next {
+    Picture(Picture),
+    Sound(Sound),
+}
+
+async fn next(playing: &mut Option<Playing>) -> Result<Next, RecvError> {
+    let Some(Playing { viewer, .. }) = playing else { return std::future::pending().await };
+    tokio::select! {
+        picture = viewer.next.recv() => picture.map(Next::Picture),
+        sound = viewer.sounds.next() => sound.map(Next::Sound).ok_or(RecvError::Closed),
     }
 }
 

@@ -2,8 +2,10 @@
 //! `rtsp://box:port/CAMERA/main`, over TCP or UDP, with a stream login of the box.
 
 mod auth;
+mod client;
 mod connection;
 mod describe;
+mod push;
 mod stream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{Attempt, Ha1, Proof};
+pub use auth::{Attempt, Ha1, Proof, attempt};
+pub use push::{PushState, PushStatus, Pusher, Target};
 
 use super::hub::Hub;
 use crate::base::ids::CameraId;
@@ -49,6 +52,23 @@ pub struct Admission {
 impl Admission {
     fn covers(&self, camera: &CameraId) -> bool {
         self.cameras.as_ref().is_none_or(|cameras| cameras.contains(camera))
+    }
+}
+
+/// One viewer in the figures while it exists.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new(protocol: &'static str) -> Self {
+        let gauge = metrics::gauge!("gtv_live_viewers", "protocol" => protocol);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 

@@ -4,6 +4,7 @@
 mod negotiate;
 mod session;
 mod sockets;
+mod sound;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::hub::{Hub, Refusal};
+use super::hub::{Hub, PictureSubscription, Refusal};
+use super::voice::Voices;
 use crate::base::ids::CameraId;
-use crate::media::{StreamKind, VideoCodec};
+use crate::media::{AudioCodec, StreamKind, VideoCodec};
 use sockets::Sockets;
 
 /// Asked now and then whether the viewer's session still stands.
@@ -63,6 +65,7 @@ struct Running {
 #[derive(Clone)]
 pub struct Whep {
     hub: Hub,
+    voices: Voices,
     sockets: Sockets,
     running: Arc<Mutex<HashMap<Uuid, Running>>>,
     stop: CancellationToken,
@@ -71,7 +74,8 @@ pub struct Whep {
 impl Whep {
     /// `port` of UDP, 0 for any; all sessions end with `stop`.
     pub fn new(hub: Hub, port: u16, stop: CancellationToken) -> Self {
-        Self { hub, sockets: Sockets::new(port, stop.clone()), running: Arc::default(), stop }
+        let voices = Voices::new(hub.clone());
+        Self { hub, voices, sockets: Sockets::new(port, stop.clone()), running: Arc::default(), stop }
     }
 
     /// Begins a session. `loopback`: the viewer is on the box itself.
@@ -92,11 +96,14 @@ impl Whep {
         }
         let profile = viewer.recent.last().map_or_else(String::new, |picture| picture.config.codec_string.clone());
         let bound = self.sockets.open(loopback).map_err(WhepError::Port)?;
-        let negotiated = negotiate::answer(offer, codec, &profile, &bound)?;
+        let voice = viewer.sound.as_deref().and_then(negotiate::Voice::of);
+        let negotiated = negotiate::answer(offer, codec, &profile, voice, &bound)?;
+        let sound = negotiated.sound.and_then(|track| Some((track, self.sound(camera, stream, &viewer)?)));
         let (queue, datagrams) = tokio::sync::mpsc::channel(session::DATAGRAMS);
         let registered = self.sockets.register(negotiated.ufrag, queue);
         let (id, stop) = (Uuid::now_v7(), self.stop.child_token());
-        let session = session::Session::new(negotiated.rtc, negotiated.track, viewer, datagrams, bound, still_allowed);
+        let session =
+            session::Session::new(negotiated.rtc, negotiated.track, viewer, sound, datagrams, bound, still_allowed);
         let running = Running { camera: camera.clone(), owner, stop: stop.clone() };
         lock(&self.running).insert(id, running);
         let sessions = self.running.clone();
@@ -111,6 +118,22 @@ impl Whep {
             lock(&sessions).remove(&id);
         });
         Ok(Opened { id, answer: negotiated.answer })
+    }
+
+    /// Where the sound of a session comes from; without it there is still the picture.
+    fn sound(&self, camera: &CameraId, stream: StreamKind, viewer: &PictureSubscription) -> Option<sound::Source> {
+        let config = viewer.sound.clone()?;
+        if config.codec != AudioCodec::Aac {
+            let sounds = self.hub.sounds(camera, stream)?;
+            return Some(sound::Source::AsItIs(sounds, config));
+        }
+        match self.voices.listen(camera, stream, &config) {
+            Ok(listener) => Some(sound::Source::Opus(listener)),
+            Err(error) => {
+                tracing::warn!(%camera, %error, "a camera's sound cannot be heard by WebRTC");
+                None
+            }
+        }
     }
 
     /// Ends a session of `owner`, where there is one.

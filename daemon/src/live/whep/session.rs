@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::StillAllowed;
 use super::negotiate::Track;
 use super::sockets::{Bound, Datagram};
+use super::sound::{Packet, Source};
 use crate::base::time::UtcMicros;
 use crate::live::PictureSubscription;
 use crate::live::rtp::payloads;
@@ -41,6 +42,7 @@ pub struct Session {
     rtc: Rtc,
     track: Track,
     viewer: PictureSubscription,
+    sound: Option<(Track, Source)>,
     datagrams: mpsc::Receiver<Datagram>,
     sockets: Vec<Bound>,
     still_allowed: StillAllowed,
@@ -50,6 +52,7 @@ pub struct Session {
     need_key: bool,
     connected: bool,
     sequence: SeqNo,
+    sound_sequence: SeqNo,
     /// RTP time of the last picture, before it is cut to 32 bits.
     last_time: i64,
     began: Instant,
@@ -63,6 +66,7 @@ impl Session {
         rtc: Rtc,
         track: Track,
         viewer: PictureSubscription,
+        sound: Option<(Track, Source)>,
         datagrams: mpsc::Receiver<Datagram>,
         sockets: Vec<Bound>,
         still_allowed: StillAllowed,
@@ -71,13 +75,15 @@ impl Session {
             rtc,
             track,
             viewer,
+            sound,
             datagrams,
             sockets,
             still_allowed,
             backlog: VecDeque::new(),
             need_key: true,
             connected: false,
-            sequence: SeqNo::from(u64::from(rand::random::<u16>() >> 1)),
+            sequence: first_sequence(),
+            sound_sequence: first_sequence(),
             last_time: i64::MIN,
             began: Instant::now(),
             key_wanted: false,
@@ -137,6 +143,11 @@ impl Session {
                         self.begin();
                     }
                     Err(RecvError::Closed) => return Ok("the camera was removed"),
+                },
+                packets = next_sound(&mut self.sound) => match packets {
+                    Some(packets) => packets.into_iter().try_for_each(|packet| self.send_sound(packet))?,
+                    // The picture goes on.
+                    None => self.sound = None,
                 },
                 _ = ask.tick() => if !(self.still_allowed)() {
                     return Ok("the viewer's session has ended");
@@ -221,6 +232,18 @@ impl Session {
         Ok(())
     }
 
+    fn send_sound(&mut self, packet: Packet) -> Result<(), RtcError> {
+        let Some((track, _)) = self.sound.as_ref().filter(|_| self.connected) else { return Ok(()) };
+        let sequence = self.sound_sequence.inc();
+        let write = RtpWrite::new(track.pt, sequence, packet.pts as u32, taken_at(packet.time), packet.data.to_vec());
+        let mut api = self.rtc.direct_api();
+        if let Some(stream) = api.stream_tx_by_mid(track.mid, None) {
+            stream.write_rtp(write.nackable(true));
+        }
+        self.drain()?;
+        Ok(())
+    }
+
     /// Sends the next picture that the viewer is behind; its bytes.
     fn catch_up(&mut self) -> Result<usize, RtcError> {
         let Some(picture) = self.backlog.pop_front() else { return Ok(0) };
@@ -255,6 +278,18 @@ impl Session {
             self.drain()?;
         }
         Ok(())
+    }
+}
+
+/// Leaves room: a first number that has wrapped already cannot be told to the viewer.
+fn first_sequence() -> SeqNo {
+    SeqNo::from(u64::from(rand::random::<u16>() >> 1))
+}
+
+async fn next_sound(sound: &mut Option<(Track, Source)>) -> Option<VecDeque<Packet>> {
+    match sound {
+        Some((_, source)) => source.next().await,
+        None => std::future::pending().await,
     }
 }
 

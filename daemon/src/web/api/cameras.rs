@@ -11,8 +11,12 @@ use crate::base::ids::CameraId;
 use crate::base::secret::Secret;
 use crate::camera::{CameraStatus, StreamInfo};
 use crate::config::units::{ByteSize, HumanDuration};
-use crate::config::{CameraClock, CameraConfig, Config, LprStream, RecordMode, RecordStreams, StreamRecord, Transport};
+use crate::config::{
+    CameraClock, CameraConfig, Config, LprStream, PushConfig, PushStream, RecordMode, RecordStreams, StreamRecord,
+    Transport,
+};
 use crate::control::{Change, Refused, Source};
+use crate::live::rtsp::PushStatus;
 use crate::web::app::{App, Outcome};
 use crate::web::error::{ApiError, ApiResult, ErrorBody, Problem, kind_remedy};
 use crate::web::reply;
@@ -50,6 +54,7 @@ pub struct CameraView {
     /// When the streams that `record` names are recorded.
     pub record_main: RecordHow,
     pub record_sub: RecordHow,
+    pub push: PushView,
     pub zones: Vec<ZoneBody>,
     /// Absent while the change that added the camera is being applied.
     pub status: Option<CameraHealth>,
@@ -99,6 +104,48 @@ impl From<RecordHow> for StreamRecord {
             pre_roll: HumanDuration::secs(how.pre_roll_s),
             post_roll: HumanDuration::secs(how.post_roll_s),
             schedule: how.schedule.iter().map(|entry| entry.trim().to_owned()).collect(),
+        }
+    }
+}
+
+/// Where a stream of the camera is sent by RTSP, and what comes of it.
+#[derive(Serialize, ToSchema)]
+pub struct PushView {
+    /// Empty: nowhere.
+    pub url: String,
+    /// `main` or `sub`.
+    #[schema(value_type = String)]
+    pub stream: PushStream,
+    pub username: String,
+    /// Passwords themselves are never shown.
+    pub has_password: bool,
+    /// Absent while nothing is to be sent.
+    pub status: Option<PushHealth>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PushHealth {
+    /// `connecting`, `sending`, `waiting` (for the camera) or `failed`.
+    pub state: String,
+    /// Why nothing is sent; empty while something is.
+    pub reason: String,
+    /// Since when the state holds, microseconds UTC.
+    pub since: i64,
+}
+
+impl PushView {
+    fn of(push: &PushConfig, status: Option<PushStatus>) -> Self {
+        let health = |status: PushStatus| PushHealth {
+            state: status.state.as_str().to_owned(),
+            reason: status.reason,
+            since: status.since.0,
+        };
+        Self {
+            url: push.url.clone(),
+            stream: push.stream,
+            username: push.username.clone(),
+            has_password: !push.password.is_empty(),
+            status: status.map(health),
         }
     }
 }
@@ -160,7 +207,7 @@ impl From<&CameraStatus> for CameraHealth {
 }
 
 impl CameraView {
-    fn of(camera: &CameraConfig, status: Option<&CameraStatus>) -> Self {
+    fn of(app: &App, camera: &CameraConfig, status: Option<&CameraStatus>) -> Self {
         Self {
             id: camera.id.to_string(),
             name: camera.name.clone(),
@@ -179,10 +226,25 @@ impl CameraView {
             max_bytes: camera.max_bytes.0,
             record_main: RecordHow::from(&camera.record_main),
             record_sub: RecordHow::from(&camera.record_sub),
+            push: PushView::of(&camera.push, app.context.pusher.status(&camera.id)),
             zones: camera.zones.iter().map(ZoneBody::from).collect(),
             status: status.map(CameraHealth::from),
         }
     }
+}
+
+/// Where to send a stream of the camera; what is absent keeps its value.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushInput {
+    /// Empty: nowhere. A user and password in it are taken out and stored sealed.
+    pub url: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub stream: Option<PushStream>,
+    pub username: Option<String>,
+    /// Absent keeps the stored one.
+    #[schema(value_type = Option<String>)]
+    pub password: Option<Secret>,
 }
 
 /// A camera to add, or the fields of one to change; what is absent keeps its value (or its default).
@@ -218,6 +280,8 @@ pub struct CameraInput {
     pub max_bytes: Option<u64>,
     pub record_main: Option<RecordHow>,
     pub record_sub: Option<RecordHow>,
+    /// Takes effect without interrupting the camera's recording.
+    pub push: Option<PushInput>,
     /// All zones of the camera, at most 16; they take effect without interrupting its recording.
     pub zones: Option<Vec<ZoneBody>>,
 }
@@ -255,6 +319,17 @@ impl CameraInput {
         }
         put(&mut camera.username, self.username);
         put(&mut camera.password, self.password);
+        if let Some(asked) = self.push {
+            let push = &mut camera.push;
+            put(&mut push.url, asked.url.map(|url| url.trim().to_owned()));
+            put(&mut push.stream, asked.stream);
+            if let Some((username, password)) = take_credentials(&mut push.url) {
+                push.username = username;
+                push.password = password;
+            }
+            put(&mut push.username, asked.username);
+            put(&mut push.password, asked.password);
+        }
     }
 }
 
@@ -280,7 +355,7 @@ fn take_credentials(address: &mut String) -> Option<(String, Secret)> {
 pub async fn list(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     let config = app.config();
     let states = app.context.supervisor.statuses();
-    let cameras = config.cameras.iter().map(|camera| CameraView::of(camera, states.get(&camera.id))).collect();
+    let cameras = config.cameras.iter().map(|camera| CameraView::of(&app, camera, states.get(&camera.id))).collect();
     reply::json(&CameraList { cameras })
 }
 
@@ -358,7 +433,7 @@ pub fn missing(id: &CameraId) -> ApiError {
 fn view(app: &App, id: &CameraId) -> ApiResult<CameraView> {
     let config = app.config();
     let camera = config.camera(id).ok_or_else(|| missing(id))?;
-    Ok(CameraView::of(camera, app.context.supervisor.statuses().get(id)))
+    Ok(CameraView::of(app, camera, app.context.supervisor.statuses().get(id)))
 }
 
 async fn apply(app: &App, req: &Req, desired: Config, action: &str, id: &CameraId) -> ApiResult<()> {

@@ -29,6 +29,9 @@ export interface StreamHealth {
   height: number;
   fps: number;
   bitrate_bps: number;
+  has_audio: boolean;
+  /** Which RTSP client reads it, and why where it is not the usual one. */
+  client: string;
 }
 
 export interface CameraState {
@@ -63,7 +66,24 @@ export interface Camera {
   max_bytes: number;
   record_main: RecordHow;
   record_sub: RecordHow;
+  push: Push;
   status: CameraState | null;
+}
+
+/** Where a stream is sent by RTSP; nowhere while `url` is empty. */
+export interface Push {
+  url: string;
+  stream: 'main' | 'sub';
+  username: string;
+  has_password: boolean;
+  status: { state: 'connecting' | 'sending' | 'waiting' | 'failed'; reason: string; since: number } | null;
+}
+
+export interface PushInput {
+  url?: string;
+  stream?: Push['stream'];
+  username?: string;
+  password?: string;
 }
 
 export type RecordMode = 'continuous' | 'motion' | 'detection' | 'schedule';
@@ -105,6 +125,7 @@ export interface CameraInput {
   max_bytes?: number;
   record_main?: RecordHow;
   record_sub?: RecordHow;
+  push?: PushInput;
 }
 
 export interface FoundDevice {
@@ -440,4 +461,9 @@ export interface StreamLogins {
 export interface NewStreamLogin {
   login: StreamLogin;
   password: string;
+}
+
+/** The coverage ledger of a stream; seconds. */
+export interface Coverage {
+  hours: { start: number; expected_s: number; stored_s: number; evicted_s: number; gaps: { start: number; end: number; reason: string }[] }[];
 }

@@ -13,6 +13,7 @@ export function LiveVideo({
   stream,
   label,
   chosen = 'auto',
+  sound = false,
   detail = 'none',
   reason,
   onPlaying,
@@ -22,6 +23,8 @@ export function LiveVideo({
   stream: 'main' | 'sub';
   label: string;
   chosen?: Chosen;
+  /** Whether the camera is heard. */
+  sound?: boolean;
   /** What is told over the picture: nothing, a delay of a second and more, or always and also how it comes and why not faster. */
   detail?: 'none' | 'delay' | 'all';
   /** Why the camera sends nothing, in the reader's language; else it is told in the box's words. */
@@ -32,27 +35,33 @@ export function LiveVideo({
   onOther?: (() => void) | undefined;
 }) {
   const video = useRef<HTMLVideoElement>(null);
+  const running = useRef<LivePlayer | null>(null);
+  const heard = useRef(sound);
   const [state, setState] = useState<LiveState>({ kind: 'connecting' });
   useEffect(() => {
     const element = video.current;
     if (!element) return undefined;
     // A hidden page stops watching, so that a forgotten tab costs the box nothing.
-    let player: LivePlayer | null = null;
     const follow = (): void => {
       if (document.hidden) {
-        player?.destroy();
-        player = null;
+        running.current?.destroy();
+        running.current = null;
       } else {
-        player ??= new LivePlayer(element, camera, stream, chosen, setState);
+        running.current ??= new LivePlayer(element, camera, stream, chosen, heard.current, setState);
       }
     };
     follow();
     document.addEventListener('visibilitychange', follow);
     return () => {
       document.removeEventListener('visibilitychange', follow);
-      player?.destroy();
+      running.current?.destroy();
+      running.current = null;
     };
   }, [camera, stream, chosen]);
+  useEffect(() => {
+    heard.current = sound;
+    running.current?.setSound(sound);
+  }, [sound]);
   const playing = state.kind === 'playing';
   useEffect(() => onPlaying?.(playing), [playing, onPlaying]);
   return (

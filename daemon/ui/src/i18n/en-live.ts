@@ -1,5 +1,15 @@
 // English texts of sound, RTSP out and RTSP push.
 export const enLive = {
+  'live.sound': 'Sound',
+  'live.client': 'The RTSP client that reads this stream',
+  'live.hour': '{share} of this hour recorded',
+  'push.title': 'Sent by RTSP',
+  'push.url': 'Address of the server',
+  'push.hint': 'The box sends the stream there. Empty: nowhere.',
+  'push.connecting': 'Connecting…',
+  'push.sending': 'Sending',
+  'push.waiting': 'Waiting for the camera',
+  'push.failed': 'Failed, trying again',
   'streams.title': 'RTSP readers',
   'streams.add': 'Add reader',
   'streams.remove': 'Remove the reader {name}? Whatever reads with it is cut off.',

@@ -19,9 +19,10 @@ export class LivePlayer {
     private readonly camera: string,
     private readonly stream: StreamKind,
     chosen: Chosen,
+    private sound: boolean,
     private readonly onState: (state: LiveState) => void,
   ) {
-    video.muted = true;
+    video.muted = !sound;
     video.playsInline = true;
     video.disableRemotePlayback = true;
     const can = { webrtc: typeof RTCPeerConnection === 'function', mse: mediaSourceClass() !== undefined, nativeHls: playsHls(video) };
@@ -33,6 +34,12 @@ export class LivePlayer {
     this.destroyed = true;
     this.player?.destroy();
     this.player = null;
+  }
+
+  setSound(on: boolean): void {
+    this.sound = on;
+    this.video.muted = !on;
+    this.player?.setSound?.(on);
   }
 
   /** Takes the next way; `why` the one before it failed. */
@@ -57,7 +64,7 @@ export class LivePlayer {
     const { video, camera, stream } = this;
     switch (transport) {
       case 'webrtc':
-        return new WebRtcPlayer(video, camera, stream, report);
+        return new WebRtcPlayer(video, camera, stream, this.sound, report);
       case 'mse':
         return new MsePlayer(video, camera, stream, socketSource, report);
       case 'hls':

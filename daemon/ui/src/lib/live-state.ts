@@ -23,6 +23,8 @@ export type LiveState =
 
 export interface Player {
   destroy: () => void;
+  /** Where the sound does not come with the picture anyway. */
+  setSound?: (on: boolean) => void;
 }
 
 export type StreamKind = 'main' | 'sub';

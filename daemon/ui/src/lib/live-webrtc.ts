@@ -52,6 +52,7 @@ export class WebRtcPlayer {
     private readonly video: HTMLVideoElement,
     private readonly camera: string,
     private readonly stream: StreamKind,
+    private sound: boolean,
     private readonly report: (state: PlayerState) => void,
   ) {
     this.clock = new MediaClock(camera, stream);
@@ -66,6 +67,13 @@ export class WebRtcPlayer {
     this.clock.destroy();
     this.close();
     this.video.srcObject = null;
+  }
+
+  /** The box makes the sound only for those who listen: a session is with or without. */
+  setSound(on: boolean): void {
+    if (on === this.sound) return;
+    this.sound = on;
+    void this.connect();
   }
 
   private close(): void {
@@ -84,14 +92,17 @@ export class WebRtcPlayer {
     this.lastFrame = 0;
     const peer = new RTCPeerConnection();
     this.peer = peer;
+    const media = new MediaStream();
     peer.addEventListener('track', ({ track, receiver }) => {
       // As small a buffer as the network allows; browsers without the key decide by themselves.
-      (receiver as { jitterBufferTarget?: number | null }).jitterBufferTarget = 0;
-      this.video.srcObject = new MediaStream([track]);
+      if (track.kind === 'video') (receiver as { jitterBufferTarget?: number | null }).jitterBufferTarget = 0;
+      media.addTrack(track);
+      if (this.video.srcObject !== media) this.video.srcObject = media;
       void this.video.play().catch(() => undefined);
     });
     try {
       peer.addTransceiver('video', { direction: 'recvonly' });
+      if (this.sound) peer.addTransceiver('audio', { direction: 'recvonly' });
       await peer.setLocalDescription();
       const offer = new Blob([peer.localDescription?.sdp ?? '']);
       const response = await respond(streamPath(this.camera, this.stream, 'whep'), { method: 'POST', file: { data: offer, type: 'application/sdp' } });

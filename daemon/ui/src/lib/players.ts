@@ -124,13 +124,13 @@ export class Track {
     else this.seekTo = media / SECOND;
   }
 
-  /** The recorded time of the frame after or before the one on the screen, a little inside of it. */
-  beside(direction: 1 | -1): number | null {
+  /** The recorded time of the frame so many after (or before) the one on the screen, a little inside of it. */
+  beside(frames: number): number | null {
     if (!this.info || !this.video) return null;
     const media = (this.shown ?? this.video.currentTime) * SECOND;
     const recorded = recordedAt(media, this.info.stretches);
     const frame = recorded === null ? null : (stretchAt(recorded, this.info.stretches) ?? this.info.stretches[0])?.frame;
-    return recorded === null || frame === undefined || frame === null ? null : recorded + (direction > 0 ? 1.5 : -0.5) * frame;
+    return recorded === null || frame === undefined || frame === null ? null : recorded + (frames + 0.5) * frame;
   }
 }
 
@@ -145,6 +145,8 @@ export class Players {
   muted = true;
   private readonly listeners = new Set<() => void>();
   private version = 0;
+  /** Frames to step once there is a picture to step from. */
+  private owed = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(time: number) {
@@ -163,13 +165,19 @@ export class Players {
     this.listeners.forEach((listener) => listener());
   };
 
+  /** Something changed at a camera. */
+  private readonly settled = (): void => {
+    if (this.owed !== 0 && !this.playing) this.stepBy(this.owed);
+    this.notify();
+  };
+
   /** Only key frames are shown at this speed. */
   get keys(): boolean {
     return this.speed > 1 && this.speed * Math.max(1, this.tracks.length) > SMOOTH;
   }
 
   setCameras(cameras: string[]): void {
-    this.tracks = cameras.map((camera) => this.tracks.find((track) => track.camera === camera) ?? new Track(camera, this.notify));
+    this.tracks = cameras.map((camera) => this.tracks.find((track) => track.camera === camera) ?? new Track(camera, this.settled));
     this.notify();
   }
 
@@ -183,6 +191,7 @@ export class Players {
   }
 
   seek(time: number): void {
+    this.owed = 0;
     this.time = Math.min(time, Date.now() * 1000 - EDGE);
     this.atEdge = false;
     for (const track of this.tracks) {
@@ -194,6 +203,7 @@ export class Players {
 
   play(): void {
     this.playing = true;
+    this.owed = 0;
     if (this.tracks.some((track) => track.state === 'empty')) this.seek(this.time);
     this.notify();
   }
@@ -219,8 +229,14 @@ export class Players {
   step(direction: 1 | -1): void {
     this.pause();
     if (this.keys) this.setSpeed(1);
-    const target = this.leader()?.beside(direction);
+    this.stepBy(this.owed + direction);
+  }
+
+  private stepBy(frames: number): void {
+    const target = this.leader()?.beside(frames);
     if (target !== null && target !== undefined) this.seek(target);
+    // Pressed while a recording loads: kept for when it is there.
+    else this.owed = this.tracks.some((track) => track.state === 'loading') ? frames : 0;
   }
 
   private leader(): Track | undefined {

@@ -4,8 +4,9 @@ import { useRef, useState } from 'react';
 import { request } from '../api/client';
 import type { Camera, CameraInput } from '../api/types';
 import { Button, Check, ErrorNote, Field, Link, Loading, Select, StateBadge, fieldError } from '../components/basics';
-import { BackIcon, FullscreenIcon, RecordingsIcon } from '../components/icons';
+import { BackIcon, FullscreenIcon, MutedIcon, RecordingsIcon, SoundIcon } from '../components/icons';
 import { LiveVideo } from '../components/LiveVideo';
+import { PushFields } from '../components/PushFields';
 import { RecordFields } from '../components/RecordFields';
 import { PageHead } from '../components/Shell';
 import { useI18n } from '../i18n';
@@ -22,6 +23,7 @@ export function CameraPage({ id }: { id: string }) {
   const camera = useData<Camera>(`/api/cidades/cameras/${encodeURIComponent(id)}`, 3000);
   const [stream, setStream] = useState<'main' | 'sub'>('main');
   const [chosen, setChosen] = useState(settings.transport);
+  const [sound, setSound] = useState(false);
   const [editing, setEditing] = useState(false);
   const mayChange = useMay('operator');
   const frame = useRef<HTMLDivElement>(null);
@@ -44,7 +46,7 @@ export function CameraPage({ id }: { id: string }) {
         <div className="camera-page">
           <div>
             <div ref={frame} className="live-frame">
-              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} chosen={chosen} detail="all" reason={reasonOf(data.status, t, language)?.text} onOther={data.sub_url !== null ? () => setStream(stream === 'main' ? 'sub' : 'main') : undefined} />
+              <LiveVideo camera={id} stream={stream} label={`${t('live.title')}: ${data.name}`} chosen={chosen} sound={sound} detail="all" reason={reasonOf(data.status, t, language)?.text} onOther={data.sub_url !== null ? () => setStream(stream === 'main' ? 'sub' : 'main') : undefined} />
             </div>
             <div className="live-bar">
               {data.sub_url !== null && (
@@ -67,6 +69,11 @@ export function CameraPage({ id }: { id: string }) {
                 }}
               />
               <span className="grow" />
+              {data.status?.[stream]?.has_audio && (
+                <Button kind="quiet" aria-label={t('live.sound')} title={t('live.sound')} aria-pressed={sound} onClick={() => setSound(!sound)}>
+                  {sound ? <SoundIcon /> : <MutedIcon />}
+                </Button>
+              )}
               <Link to={`/recordings/${id}`} className="button quiet">
                 <RecordingsIcon />
                 {t('nav.recordings')}
@@ -131,6 +138,10 @@ function Details({ camera }: { camera: Camera }) {
               <dt>{t(`camera.record.${kind}`)}</dt>
               <dd>
                 {stream.codec.toUpperCase()} {stream.width}×{stream.height}, {Math.round(stream.fps)} fps, {bits(stream.bitrate_bps, locale)}
+                <span className="meta" lang="en" title={t('live.client')}>
+                  {' '}
+                  · {stream.client}
+                </span>
               </dd>
             </div>
           ) : null;
@@ -151,6 +162,19 @@ function Details({ camera }: { camera: Camera }) {
           <dt>{t('camera.lpr')}</dt>
           <dd>{t(`camera.lpr.${camera.lpr}`)}</dd>
         </div>
+        {camera.push.status && (
+          <div>
+            <dt>{t('push.title')}</dt>
+            <dd>
+              {t(`push.${camera.push.status.state}`)}
+              {camera.push.status.reason !== '' && (
+                <span className="meta" lang="en">
+                  : {camera.push.status.reason}
+                </span>
+              )}
+            </dd>
+          </div>
+        )}
         {camera.zones.length > 0 && (
           <div>
             <dt>{t('zones.list')}</dt>
@@ -189,6 +213,7 @@ function Edit({ camera, onDone, onCancel }: { camera: Camera; onDone: () => void
     max_bytes: camera.max_bytes,
     record_main: camera.record_main,
     record_sub: camera.record_sub,
+    push: { url: camera.push.url, stream: camera.push.stream, username: camera.push.username },
   });
   const [password, setPassword] = useState('');
   const save = useAction();
@@ -231,6 +256,7 @@ function Edit({ camera, onDone, onCancel }: { camera: Camera; onDone: () => void
         <Select label={t('camera.lpr')} value={form.lpr ?? 'off'} options={streams.map((kind) => [kind, t(`camera.lpr.${kind}`)] as const)} onChange={(lpr) => set({ lpr })} />
       </div>
       <RecordFields form={form} onChange={set} error={save.error} />
+      <PushFields form={form} camera={camera} onChange={(push) => set({ push })} error={save.error} />
       <Select label={t('camera.transport')} value={form.transport ?? 'tcp'} options={[['tcp', 'TCP'], ['udp', 'UDP']] as const} onChange={(transport) => set({ transport })} />
       <Check label={t('camera.audio')} checked={form.audio ?? true} onChange={(audio) => set({ audio })} />
       <Check label={t('camera.enabled')} checked={form.enabled ?? true} onChange={(enabled) => set({ enabled })} />

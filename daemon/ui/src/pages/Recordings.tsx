@@ -15,6 +15,7 @@ import { HOUR, MINUTE, SECOND, around, length, limited, zoomed, type Span, type 
 import { useData } from '../lib/use-data';
 import { useMay } from '../lib/user';
 import { useTimeline } from '../lib/use-timeline';
+import { useCoverage } from '../lib/use-coverage';
 import { ExportCard } from './recordings/ExportCard';
 import { Locks } from './recordings/Locks';
 import { Transport } from './recordings/Transport';
@@ -90,6 +91,7 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
   const written = useRef(at);
   const ids = cameras.map(({ id }) => id).join(',');
   const { data, error } = useTimeline(ids.split(','), window);
+  const lacking = useCoverage(data?.cameras ?? [], window);
   const locks = useData<{ locks: EvidenceLock[] }>('/api/streaming/locks', 60_000);
   const kept = useMemo(() => locks.data?.locks ?? [], [locks.data]);
   const drawn = useMemo(() => kept.map((lock) => ({ camera: lock.camera, start: lock.from, end: lock.to })), [kept]);
@@ -193,6 +195,7 @@ function Watch({ cameras, at, more }: { cameras: { id: string; name: string }[];
         value={value}
         selection={selection}
         locks={drawn}
+        lacking={lacking}
         onWindow={setWindow}
         onPick={jump}
         onScrub={onScrub}

@@ -5,6 +5,7 @@ import type { CameraTimeline, TimelineGap, TimelineMark } from '../../api/types'
 import { useI18n } from '../../i18n';
 import { dayAndClock, roughly } from '../../lib/time';
 import { SECOND } from '../../lib/timeline';
+import type { LackingHour } from '../../lib/use-coverage';
 import { useDebounced } from '../../lib/use-data';
 import { thumbnail } from './Strip';
 
@@ -12,7 +13,7 @@ const WIDE = 176;
 /** The pointer rests before a picture is asked for. */
 const REST_MS = 90;
 
-export function Preview({ x, width, time, camera, mark, gap }: { x: number; width: number; time: number; camera: CameraTimeline | undefined; mark: TimelineMark | null; gap: TimelineGap | undefined }) {
+export function Preview({ x, width, time, camera, mark, gap, hour, percent }: { x: number; width: number; time: number; camera: CameraTimeline | undefined; mark: TimelineMark | null; gap: TimelineGap | undefined; hour: LackingHour | undefined; percent: (share: number) => string }) {
   const { t, locale } = useI18n();
   const at = Math.round((mark?.at ?? time) / SECOND) * SECOND;
   const recorded = camera?.spans.some(([start, end]) => start <= at && at <= end) === true && (gap === undefined || mark !== null);
@@ -29,6 +30,7 @@ export function Preview({ x, width, time, camera, mark, gap }: { x: number; widt
           <span lang="en">: {gap.reason}</span>
         </span>
       )}
+      {hour && !mark && <span>{t('live.hour', { share: percent(hour.share) })}</span>}
       {!gap && !recorded && camera && <span>{t('recordings.gap')}</span>}
     </div>
   );

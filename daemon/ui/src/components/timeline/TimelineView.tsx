@@ -5,7 +5,8 @@ import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from
 import type { CameraTimeline, TimelineData, TimelineGap, TimelineMark } from '../../api/types';
 import { useI18n } from '../../i18n';
 import { dayAndClock } from '../../lib/time';
-import { SECOND, length, limited, markNear, panned, position, timeAt, zoomed, type Span, type Window } from '../../lib/timeline';
+import type { LackingHour } from '../../lib/use-coverage';
+import { HOUR, SECOND, length, limited, markNear, panned, position, timeAt, zoomed, type Span, type Window } from '../../lib/timeline';
 import { AXIS, MARKS, draw, tickFormat } from './draw';
 import { useGestures } from './gestures';
 import { Preview } from './Preview';
@@ -16,6 +17,11 @@ const ROW_OF_MANY = 46;
 /** A mark is hit from this far, points. */
 const REACH = 7;
 
+/** Never 100 %, however little is missing. */
+function belowWhole(share: number, locale: string): string {
+  return Math.min(0.999, share).toLocaleString(locale, { style: 'percent', maximumFractionDigits: share > 0.99 ? 1 : 0 });
+}
+
 export interface TimelineProps {
   cameras: { id: string; name: string }[];
   data: TimelineData | undefined;
@@ -23,6 +29,8 @@ export interface TimelineProps {
   value: number | null;
   selection: Span | null;
   locks: (Span & { camera: string })[];
+  /** Hours in which something is missing. */
+  lacking: LackingHour[];
   onWindow: (window: Window) => void;
   onPick: (time: number) => void;
   onScrub: (time: number, done: boolean) => void;
@@ -31,7 +39,7 @@ export interface TimelineProps {
 }
 
 export function TimelineView(props: TimelineProps) {
-  const { cameras, data, window, value, selection, locks, onWindow, onPick } = props;
+  const { cameras, data, window, value, selection, locks, lacking, onWindow, onPick } = props;
   const { t, locale } = useI18n();
   const area = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -39,6 +47,7 @@ export function TimelineView(props: TimelineProps) {
   const [hover, setHover] = useState<{ x: number; y: number } | null>(null);
   const row = cameras.length > 1 ? ROW_OF_MANY : ROW;
   const rows = cameras.map(({ id }) => data?.cameras.find((camera) => camera.camera === id));
+  const percent = (share: number): string => belowWhole(share, locale);
   useLayoutEffect(() => {
     const element = area.current;
     if (!element) return undefined;
@@ -50,7 +59,7 @@ export function TimelineView(props: TimelineProps) {
     if (!canvas.current || width === 0) return undefined;
     const paint = (): void => {
       const label = (time: number, step: number): string => new Date(time / 1000).toLocaleString(locale, tickFormat(time, step));
-      if (canvas.current) draw(canvas.current, { width, row, window, cameras: rows, selection, locks, now: Date.now() * 1000, label });
+      if (canvas.current) draw(canvas.current, { width, row, window, cameras: rows, selection, locks, lacking, percent, now: Date.now() * 1000, label });
     };
     const frame = requestAnimationFrame(paint);
     return () => cancelAnimationFrame(frame);
@@ -121,6 +130,7 @@ export function TimelineView(props: TimelineProps) {
         aria-valuenow={Math.round((value ?? window.start) / SECOND)}
         aria-valuetext={value === null ? t('recordings.pick') : dayAndClock(value, locale)}
         data-loaded={loaded}
+        data-lacking={lacking.length}
         data-start={Math.round(window.start)}
         data-end={Math.round(window.end)}
         data-passages={rows.reduce((sum, camera) => sum + (camera?.detections.length ?? 0), 0)}
@@ -143,6 +153,8 @@ export function TimelineView(props: TimelineProps) {
             camera={rowAt(hover.y) ?? rows[0]}
             mark={hit(hover.x, hover.y)}
             gap={gapAt(hover.x, hover.y)}
+            percent={percent}
+            hour={lacking.find(({ camera, start }) => camera === (rowAt(hover.y) ?? rows[0])?.camera && start <= timeAt(hover.x / width, window) && timeAt(hover.x / width, window) < start + HOUR)}
           />
         )}
       </div>

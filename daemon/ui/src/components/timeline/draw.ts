@@ -1,6 +1,7 @@
 // Draws the timeline of several cameras on a canvas: coverage, gaps, passages, alerts, the grid of times.
 import type { CameraTimeline, TimelineMark } from '../../api/types';
-import { DAY, MINUTE, position, stepFor, ticks, type Span, type Window } from '../../lib/timeline';
+import type { LackingHour } from '../../lib/use-coverage';
+import { DAY, HOUR, MINUTE, position, stepFor, ticks, type Span, type Window } from '../../lib/timeline';
 
 export const AXIS = 22;
 /** Where marks lie in a row; below them is the strip of coverage. */
@@ -13,6 +14,8 @@ export interface Look {
   cameras: (CameraTimeline | undefined)[];
   selection: Span | null;
   locks: (Span & { camera: string })[];
+  lacking: LackingHour[];
+  percent: (share: number) => string;
   now: number;
   label: (time: number, step: number) => string;
 }
@@ -115,6 +118,7 @@ function row(context: CanvasRenderingContext2D, look: Look, colors: Colors, came
     context.globalAlpha = 1;
     context.fillRect(from, bar + tall - 4, wide, 4);
   }
+  figures(context, look, colors, camera.camera, bar, tall, x);
   context.fillStyle = colors.warn;
   for (const lock of look.locks) {
     if (lock.camera === camera.camera) context.fillRect(x(lock.start), bar - 2, Math.max(2, x(lock.end) - x(lock.start)), 3);
@@ -132,6 +136,25 @@ function row(context: CanvasRenderingContext2D, look: Look, colors: Colors, came
     context.fill();
   }
   context.restore();
+}
+
+/** How much was recorded of the hours in which something is missing, where there is room to write it. */
+function figures(context: CanvasRenderingContext2D, look: Look, colors: Colors, camera: string, bar: number, tall: number, x: (time: number) => number): void {
+  context.font = `600 11px ${getComputedStyle(context.canvas).fontFamily}`;
+  context.textAlign = 'center';
+  context.textBaseline = 'middle';
+  for (const hour of look.lacking) {
+    if (hour.camera !== camera) continue;
+    const [left, right] = [Math.max(0, x(hour.start)), Math.min(look.width, x(hour.start + HOUR))];
+    const text = look.percent(hour.share);
+    const wide = context.measureText(text).width + 10;
+    if (right - left < wide) continue;
+    const middle = (left + right) / 2;
+    context.fillStyle = colors.bad;
+    round(context, middle - wide / 2, bar + tall / 2 - 8, wide, 16, 8);
+    context.fillStyle = '#fff';
+    context.fillText(text, middle, bar + tall / 2 + 0.5);
+  }
 }
 
 /** One line a passage; where they are many, the taller the more. */
