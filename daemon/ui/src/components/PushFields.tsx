@@ -8,7 +8,7 @@ export function PushFields({ form, camera, onChange, error }: { form: CameraInpu
   const push = form.push ?? {};
   const streams = (['main', 'sub'] as const).filter((kind) => kind === 'main' || form.sub_url !== '');
   return (
-    <details open={camera.push.url !== '' || fieldError(error, 'push.url') !== undefined}>
+    <details className="push-fields" open={camera.push.url !== '' || fieldError(error, 'push.url') !== undefined}>
       <summary>{t('push.title')}</summary>
       <Field label={t('push.url')} hint={t('push.hint')} placeholder="rtsp://" value={push.url ?? ''} onChange={(e) => onChange({ ...push, url: e.target.value })} inputMode="url" spellCheck={false} error={fieldError(error, 'push.url')} />
       <div className="columns">

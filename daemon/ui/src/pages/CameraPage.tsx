@@ -68,19 +68,20 @@ export function CameraPage({ id }: { id: string }) {
                   setChosen(way);
                 }}
               />
-              <span className="grow" />
-              {data.status?.[stream]?.has_audio && (
-                <Button kind="quiet" aria-label={t('live.sound')} title={t('live.sound')} aria-pressed={sound} onClick={() => setSound(!sound)}>
-                  {sound ? <SoundIcon /> : <MutedIcon />}
+              <div className="live-tools">
+                {data.status?.[stream]?.has_audio && (
+                  <Button kind="quiet" aria-label={t('live.sound')} title={t('live.sound')} aria-pressed={sound} onClick={() => setSound(!sound)}>
+                    {sound ? <SoundIcon /> : <MutedIcon />}
+                  </Button>
+                )}
+                <Link to={`/recordings/${id}`} className="button quiet" label={t('nav.recordings')}>
+                  <RecordingsIcon />
+                  <span className="wide-label">{t('nav.recordings')}</span>
+                </Link>
+                <Button kind="quiet" aria-label={t('live.fullscreen')} title={t('live.fullscreen')} onClick={() => void frame.current?.requestFullscreen()}>
+                  <FullscreenIcon />
                 </Button>
-              )}
-              <Link to={`/recordings/${id}`} className="button quiet">
-                <RecordingsIcon />
-                {t('nav.recordings')}
-              </Link>
-              <Button kind="quiet" aria-label={t('live.fullscreen')} title={t('live.fullscreen')} onClick={() => void frame.current?.requestFullscreen()}>
-                <FullscreenIcon />
-              </Button>
+              </div>
             </div>
           </div>
           <aside>
