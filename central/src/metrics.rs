@@ -19,6 +19,13 @@ pub const REFUSALS: &str = "gtv_sync_refusals_total";
 pub const COMMIT_SECONDS: &str = "gtv_sync_commit_seconds";
 pub const OBJECT_SECONDS: &str = "gtv_sync_object_check_seconds";
 pub const OBJECTS: &str = "gtv_sync_objects_checked_total";
+pub const EVENTS: &str = "gtv_sync_events_total";
+pub const EVENTS_DROPPED: &str = "gtv_sync_events_dropped_total";
+pub const EVENTS_WAITING: &str = "gtv_sync_events_waiting_records";
+pub const BROKER_CONNECTED: &str = "gtv_sync_broker_connected";
+pub const LIVE_CONNECTED: &str = "gtv_sync_redis_connected";
+pub const LIVE_DROPPED: &str = "gtv_sync_live_updates_dropped_total";
+pub const EXPIRED: &str = "gtv_sync_records_expired_total";
 
 /// Installs the process-wide recorder.
 pub fn install() -> anyhow::Result<PrometheusHandle> {
@@ -39,5 +46,12 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Transaction of one batch");
     describe_histogram!(OBJECT_SECONDS, Unit::Seconds, "Check of one object");
     describe_counter!(OBJECTS, "Objects checked, by how: content, size, lost, known");
+    describe_counter!(EVENTS, "Domain events that the broker confirmed, by event");
+    describe_counter!(EVENTS_DROPPED, "Records whose events waited too long for the broker and were dropped");
+    describe_gauge!(EVENTS_WAITING, "Records whose events wait for the broker, of all services together");
+    describe_gauge!(BROKER_CONNECTED, "1 while this service is connected to the broker");
+    describe_gauge!(LIVE_CONNECTED, "1 while Redis takes the live status");
+    describe_counter!(LIVE_DROPPED, "Updates of the live status that Redis did not take");
+    describe_counter!(EXPIRED, "Records that went because their time was over");
     Ok(handle)
 }

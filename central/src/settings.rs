@@ -73,12 +73,30 @@ pub struct ServeArgs {
     /// Sessions at a time; further boxes are told to come back later
     #[arg(long, env = "GTV_SYNC_SESSIONS_MAX", default_value_t = 10_000)]
     pub sessions_max: usize,
+    /// Days that passages and records are kept after they came; 0 keeps them for ever
+    #[arg(long, env = "GTV_SYNC_ROWS_DAYS", default_value_t = 0, value_parser = rows_days)]
+    pub rows_days: u32,
     #[command(flatten)]
     pub api: ApiArgs,
+    #[command(flatten)]
+    pub events: EventsArgs,
+    #[command(flatten)]
+    pub live: LiveArgs,
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub s3: S3Args,
+}
+
+/// What is younger may still be on its way, to the centre or to the broker.
+const ROWS_DAYS_MIN: u32 = 7;
+
+fn rows_days(text: &str) -> Result<u32, String> {
+    let days: u32 = text.parse().map_err(|e| format!("{e}"))?;
+    if days == 0 || days >= ROWS_DAYS_MIN {
+        return Ok(days);
+    }
+    Err(format!("give 0 or at least {ROWS_DAYS_MIN} days"))
 }
 
 #[derive(Args, Clone)]
@@ -86,4 +104,27 @@ pub struct ApiArgs {
     /// Secret that signs the tokens of the read API, 32 characters or more; absent: the API is off
     #[arg(long, env = "GTV_SYNC_API_SECRET", hide_env_values = true)]
     pub api_secret: Option<String>,
+}
+
+#[derive(Args, Clone)]
+pub struct EventsArgs {
+    /// RabbitMQ that domain events go to, amqps://user:password@host:5671/%2f; absent: there are none
+    #[arg(long, env = "GTV_SYNC_AMQP_URL", hide_env_values = true)]
+    pub amqp_url: Option<String>,
+    /// Records that may wait for the broker; beyond that the oldest are not published any more
+    #[arg(long, env = "GTV_SYNC_EVENTS_MAX", default_value_t = 5_000_000)]
+    pub events_max: u64,
+    /// Hours after which a record that waits for the broker is not published any more
+    #[arg(long, env = "GTV_SYNC_EVENTS_HOURS", default_value_t = 72)]
+    pub events_hours: u32,
+}
+
+#[derive(Args, Clone)]
+pub struct LiveArgs {
+    /// Redis that holds which boxes and cameras are alive, rediss://user:password@host:6379/0; absent: nobody can ask
+    #[arg(long, env = "GTV_SYNC_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// Questions to the read API that one person may ask in a minute; needs Redis to be counted
+    #[arg(long, env = "GTV_SYNC_API_PER_MINUTE", default_value_t = 300)]
+    pub api_per_minute: u64,
 }

@@ -2,6 +2,8 @@
 
 use crate::api;
 use crate::api::token::Tokens;
+use crate::events::Events;
+use crate::live::Live;
 use crate::session::{self, Center};
 use gtv_protocol::limits;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -53,7 +55,9 @@ pub fn routes(
                 .on_upgrade(move |socket| sessions.track_future(session::serve(center, socket, peer)))
         });
     let (has_secret, prepared) = (tokens.is_some(), preparation.clone());
-    let healthz = warp::path!("healthz").map(move || health(has_secret, &prepared));
+    let healthz = warp::path!("healthz")
+        .and(with_center.clone())
+        .map(move |center: Arc<Center>| health(&center, has_secret, &prepared));
     let api = api::routes(center, tokens);
     let readyz =
         warp::path!("readyz").and(with_center).then(move |center: Arc<Center>| readiness(center, preparation.clone()));
@@ -62,7 +66,7 @@ pub fn routes(
 }
 
 /// The process runs; and what it does without, because nobody configured it or it is not there.
-fn health(has_secret: bool, preparation: &Preparation) -> impl Reply + use<> {
+fn health(center: &Center, has_secret: bool, preparation: &Preparation) -> impl Reply + use<> {
     let read_api = match (
         has_secret,
         preparation.schema.load(Ordering::Relaxed),
@@ -71,12 +75,20 @@ fn health(has_secret: bool, preparation: &Preparation) -> impl Reply + use<> {
         (false, ..) => "off: GTV_SYNC_API_SECRET is not set",
         (true, false, _) => "waits for the schema",
         (true, true, false) => {
-            "off: the role gtv_reader is missing; as a superuser: CREATE ROLE gtv_reader; GRANT gtv_reader TO <the user of \
-             gtv-sync>; then grant it what migration 0008 grants"
+            "off: the role gtv_reader is missing; as a superuser: CREATE ROLE gtv_reader NOLOGIN; GRANT gtv_reader TO <the \
+             user of gtv-sync>; then restart gtv-sync"
         }
         (true, true, true) => "on",
     };
-    warp::reply::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "read_api": read_api }))
+    let events = center.events.as_ref().map_or(json!("off: GTV_SYNC_AMQP_URL is not set"), Events::health);
+    let live = center.live.as_ref().map_or("off: GTV_SYNC_REDIS_URL is not set".to_owned(), Live::health);
+    warp::reply::json(&json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "read_api": read_api,
+        "events": events,
+        "live_status": live,
+    }))
 }
 
 async fn readiness(center: Arc<Center>, preparation: Arc<Preparation>) -> impl Reply {

@@ -25,7 +25,7 @@ impl Stage {
     fn new() -> Self {
         let postgres = Postgres::start_new();
         let garage = Garage::start_empty();
-        let url = postgres.create_owned_database("centre", "city");
+        let url = postgres.create_owned_database("centre", "CREATEROLE", "city");
         let environment = [("GTV_SYNC_DATABASE_URL", url.as_str()), ("GTV_SYNC_API_SECRET", SECRET)];
         let center = Center::start_with(&postgres, &garage, &environment);
         Self { _postgres: postgres, garage, center, url }
@@ -202,4 +202,33 @@ async fn the_document_knows_every_path() {
         assert_eq!(status, if unknown_thing { 404 } else { 200 }, "{path}: {answer}");
     }
     assert_eq!(stage.ask(&token, "cidades/nothing").0, 404);
+}
+
+/// Where the centre's own user may create no roles, a superuser does so once, before or after the first start.
+#[tokio::test]
+async fn an_administrator_may_make_the_role_instead() {
+    let postgres = Postgres::start_new();
+    let garage = Garage::start_empty();
+    let url = postgres.create_owned_database("centre", "", "city");
+    let environment = [("GTV_SYNC_DATABASE_URL", url.as_str()), ("GTV_SYNC_API_SECRET", SECRET)];
+    let mut center = Center::start_with(&postgres, &garage, &environment);
+    let read_api = |center: &Center| {
+        let (_, body) = center.get("/healthz").unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()["read_api"].as_str().unwrap().to_owned()
+    };
+    let off = read_api(&center);
+    assert!(off.contains("CREATE ROLE gtv_reader NOLOGIN; GRANT gtv_reader TO"), "{off}");
+    Uplink::dial(&center.url(), &FakeBox::new()).await.unwrap();
+
+    postgres.as_superuser("CREATE ROLE gtv_reader NOLOGIN");
+    postgres.as_superuser("GRANT gtv_reader TO centre");
+    center.stop();
+    center.start();
+    assert_eq!(read_api(&center), "on");
+    let (url, _postgres) = (url.clone(), postgres);
+    let stage = Stage { _postgres, garage, center, url };
+    for path in ["cidades/boxes", "cidades/cameras", "ai/alerts", "streaming/clips", "streaming/coverage"] {
+        assert_eq!(stage.ask(&stage.token("sao-paulo", "investigator"), path).0, 200, "{path}");
+    }
+    assert_eq!(stage.plates(&stage.token("sao-paulo", "investigator"), "plate=*A1*"), Vec::<String>::new());
 }

@@ -29,6 +29,7 @@ pub enum ApiError {
     Off,
     Unauthorized,
     Forbidden,
+    TooMany,
     NotFound,
     Invalid { field: &'static str, problem: String },
     Down(String),
@@ -59,6 +60,12 @@ impl ApiError {
                 "forbidden",
                 "this role may not see personal data".to_owned(),
                 "ask with the role `investigator`",
+            ),
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many",
+                "this person asked too much within a minute".to_owned(),
+                "wait for the next minute, or raise GTV_SYNC_API_PER_MINUTE",
             ),
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, "not_found", "there is no such thing".to_owned(), "check the path and the id")
@@ -125,6 +132,12 @@ async fn answer(
     let claims = authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
     let tenant = center.db.tenant(&claims.prefeitura).await?.ok_or(ApiError::Unauthorized)?;
     let asker = Asker { tenant, subject: claims.sub, role: claims.role };
+    if let Some(live) = &center.live {
+        let person = format!("{}:{}", asker.tenant, asker.subject);
+        if live.count_question(&person).await > center.api_per_minute {
+            return Err(ApiError::TooMany);
+        }
+    }
     let filter = filter_of(query)?;
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::NotFound);

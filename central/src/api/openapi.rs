@@ -54,6 +54,7 @@ pub fn document() -> Value {
                     "401": { "$ref": "#/components/responses/Error" },
                     "403": { "$ref": "#/components/responses/Error" },
                     "404": { "$ref": "#/components/responses/Error" },
+                    "429": { "$ref": "#/components/responses/Error" },
                     "503": { "$ref": "#/components/responses/Error" },
                 },
             });

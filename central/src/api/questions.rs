@@ -67,7 +67,16 @@ impl Filter {
 pub async fn boxes(center: &Center, asker: &Asker) -> Result<Value, ApiError> {
     let sql = "SELECT id, name, site, enabled, software, enrolled_at, last_seen_at, status, status_at
                FROM cidades.boxes ORDER BY name, id";
-    Ok(json!({ "boxes": center.db.read(asker.tenant, sql, &[]).await? }))
+    let mut boxes = center.db.read(asker.tenant, sql, &[]).await?;
+    let ids: Vec<Uuid> = boxes.iter().filter_map(|row| Uuid::try_parse(row["id"].as_str()?).ok()).collect();
+    let online = match &center.live {
+        Some(live) => live.online(&ids).await,
+        None => None,
+    };
+    for (row, id) in boxes.iter_mut().zip(ids) {
+        row["online"] = online.as_ref().map_or(Value::Null, |online| json!(online.contains(&id)));
+    }
+    Ok(json!({ "boxes": boxes }))
 }
 
 pub async fn cameras(center: &Center, asker: &Asker, filter: Filter) -> Result<Value, ApiError> {
@@ -236,6 +245,8 @@ pub async fn delivery(center: &Center, asker: &Asker, box_id: Uuid, filter: Filt
                 "records": row.held_records,
                 "objects": row.held_objects,
                 "objects_lost": row.lost_objects,
+                "records_expired": row.expired_records,
+                "objects_expired": row.expired_objects,
             })
         })
         .collect();

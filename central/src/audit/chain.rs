@@ -23,8 +23,8 @@ pub struct ChainWalk {
 }
 
 impl ChainWalk {
-    pub fn new(box_id: Uuid, key: PublicKey, epoch: i64) -> Self {
-        let at = Position::start(box_id, epoch);
+    /// Begins after `at`: the empty chain, or the last record that went when its time was over.
+    pub fn new(box_id: Uuid, key: PublicKey, at: Position) -> Self {
         Self {
             box_id,
             key,

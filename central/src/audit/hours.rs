@@ -47,6 +47,8 @@ pub struct Counts {
     pub altered: u64,
     /// Went on the box before they could be delivered, and it said so.
     pub evicted: u64,
+    /// Were here and went when their time was over.
+    pub expired: u64,
 }
 
 impl fmt::Display for Counts {
@@ -56,7 +58,8 @@ impl fmt::Display for Counts {
             None => write!(f, "expected      ?")?,
         }
         write!(f, " held {:>6} awaited {:>5}", self.held, self.awaited)?;
-        write!(f, " missing {:>4} altered {:>4} evicted {:>5}", self.missing, self.altered, self.evicted)
+        write!(f, " missing {:>4} altered {:>4} evicted {:>5}", self.missing, self.altered, self.evicted)?;
+        write!(f, " expired {:>6}", self.expired)
     }
 }
 
@@ -107,6 +110,7 @@ fn line(box_id: Uuid, hour: Hour, row: &HourRow, found: &Found) -> HourLine {
         expected: row.stated.map(|stated| stated.records),
         altered: of(&found.altered_records),
         evicted: row.stated.map_or(0, |stated| stated.evicted),
+        expired: row.expired_records,
         ..Counts::default()
     };
     records.held = row.held_records.saturating_sub(records.altered);
@@ -115,11 +119,12 @@ fn line(box_id: Uuid, hour: Hour, row: &HourRow, found: &Found) -> HourLine {
         missing: of(&found.missing_objects),
         altered: of(&found.altered_objects),
         evicted: row.lost_objects,
+        expired: row.expired_objects,
         ..Counts::default()
     };
     objects.held = row.held_objects.saturating_sub(objects.altered + objects.missing);
     for counts in [&mut records, &mut objects] {
-        let known = counts.held + counts.missing + counts.altered + counts.evicted;
+        let known = counts.held + counts.missing + counts.altered + counts.evicted + counts.expired;
         counts.awaited = counts.expected.unwrap_or(0).saturating_sub(known);
     }
     HourLine { box_id, hour, records, objects }
@@ -150,7 +155,7 @@ mod tests {
 
     fn row(stated: Option<(u64, u64, u64)>, held_records: u64, held_objects: u64, lost_objects: u64) -> HourRow {
         let stated = stated.map(|(records, objects, evicted)| Stated { records, objects, evicted });
-        HourRow { stated, held_records, held_objects, lost_objects }
+        HourRow { stated, held_records, held_objects, lost_objects, ..HourRow::default() }
     }
 
     #[test]
@@ -161,6 +166,7 @@ mod tests {
             (h, row(Some((10, 4, 3)), 5, 2, 1)),
             (2 * h, row(Some((8, 0, 0)), 6, 0, 0)),
             (3 * h, row(None, 7, 3, 0)),
+            (4 * h, HourRow { expired_records: 5, expired_objects: 2, ..row(Some((8, 3, 1)), 2, 1, 0) }),
         ]);
         let found = Found {
             gaps: vec![
@@ -176,13 +182,21 @@ mod tests {
         let records: Vec<_> = lines.iter().map(|line| of(&line.records)).collect();
         assert_eq!(
             records,
-            [(Some(10), 9, 0, 0, 1, 0), (Some(10), 5, 2, 0, 0, 3), (Some(8), 6, 0, 2, 0, 0), (None, 7, 0, 1, 0, 0),]
+            [
+                (Some(10), 9, 0, 0, 1, 0),
+                (Some(10), 5, 2, 0, 0, 3),
+                (Some(8), 6, 0, 2, 0, 0),
+                (None, 7, 0, 1, 0, 0),
+                (Some(8), 2, 0, 0, 0, 1)
+            ]
         );
+        assert_eq!((lines[4].records.expired, lines[4].objects.expired), (5, 2));
         let objects: Vec<_> = lines.iter().map(|line| of(&line.objects)).collect();
         assert_eq!(objects[..2], [(Some(4), 3, 0, 0, 1, 0), (Some(4), 1, 1, 1, 0, 1)]);
         for line in &lines {
             for counts in [line.records, line.objects] {
-                let sum = counts.held + counts.awaited + counts.missing + counts.altered + counts.evicted;
+                let sum =
+                    counts.held + counts.awaited + counts.missing + counts.altered + counts.evicted + counts.expired;
                 assert!(counts.expected.is_none_or(|expected| expected == sum), "{counts:?}");
             }
         }

@@ -75,6 +75,9 @@ pub struct Report {
     pub objects_expired: u64,
     /// Signed Merkle roots that were computed again.
     pub roots: u64,
+    /// Records that went when their time was over, and roots that cannot be computed again because of it.
+    pub records_expired: u64,
+    pub roots_expired: u64,
     pub hours: Vec<HourLine>,
     pub findings: Vec<Finding>,
     /// What the service noticed while it ran; each was refused then, so it is history and no finding.

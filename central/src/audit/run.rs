@@ -71,6 +71,10 @@ async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow
     let mut after = (0, 0);
     while let Some(root) = db.next_root(box_id, after).await? {
         after = (root.epoch, root.seq);
+        if root.expired {
+            report.roots_expired += 1;
+            continue;
+        }
         report.roots += 1;
         let Some(proof) = &root.proof else { continue };
         if let Verdict::Differs { detail, .. } = judge(root.seq, root.epoch, proof, &root.hashes) {
@@ -89,8 +93,9 @@ async fn audit_chain(
 ) -> anyhow::Result<()> {
     report.chains += 1;
     let (box_id, epoch) = (chain.box_id, chain.committed.epoch);
-    let mut walk = ChainWalk::new(box_id, chain.key, epoch);
-    let mut after = 0;
+    report.records_expired += chain.expired.seq;
+    let mut walk = ChainWalk::new(box_id, chain.key, chain.expired);
+    let mut after = chain.expired.seq;
     loop {
         let page = db.records_page(box_id, epoch, after, RECORDS_PER_PAGE).await?;
         let Some(last) = page.last() else { break };
@@ -132,8 +137,10 @@ async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow:
             find(epoch, seq, fault, detail);
         }
     }
-    for Retold { epoch, seq, kind, id, first, same } in db.retold(box_id).await? {
+    for Retold { epoch, seq, kind, id, first, same, old } in db.retold(box_id).await? {
         match first {
+            // What was told first is told no more.
+            None if old => retold += 1,
             None => find(epoch, seq, Fault::RowMissing, format!("no other record tells of {kind} {id}")),
             // A new epoch may tell again, word for word, what the box did not know to be here.
             Some((first_epoch, _)) if first_epoch != epoch && same => retold += 1,

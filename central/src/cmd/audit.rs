@@ -76,13 +76,15 @@ fn print(report: &Report) {
         );
     }
     println!(
-        "{} boxes, {} chains, {} records ({} retold), {} signatures, {} roots, {} objects ({} lost by their box, {} expired): {} findings",
+        "{} boxes, {} chains, {} records ({} retold, {} expired before), {} signatures, {} roots ({} over expired records), {} objects ({} lost by their box, {} expired): {} findings",
         report.boxes,
         report.chains,
         report.records,
         report.records_retold,
+        report.records_expired,
         report.signatures,
         report.roots,
+        report.roots_expired,
         report.objects,
         report.objects_lost,
         report.objects_expired,

@@ -2,8 +2,11 @@
 
 use crate::api::token::Tokens;
 use crate::db::Database;
+use crate::events::Events;
+use crate::live::Live;
 use crate::metrics;
 use crate::objects::Objects;
+use crate::retention;
 use crate::session::Center;
 use crate::settings::ServeArgs;
 use crate::web::{self, Preparation};
@@ -32,11 +35,15 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
+    // Clients that bring no cryptography of their own take this one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = metrics::install()?;
     let db = Database::new(&args.database)?;
     let objects = Objects::new(&args.s3)?;
+    let events = Events::new(&args.events)?;
+    let live = Live::start(&args.live)?;
     let stopping = CancellationToken::new();
-    let center = Arc::new(Center::new(db, objects, args, stopping.clone()));
+    let center = Arc::new(Center::new(db, objects, events, live.clone(), args, stopping.clone()));
     let preparation = Arc::new(Preparation::default());
     let sessions = TaskTracker::new();
 
@@ -47,6 +54,8 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
     tokio::spawn(prepare_schema(center.clone(), preparation.clone()));
     tokio::spawn(prepare_buckets(center.clone(), preparation.clone()));
+    tokio::spawn(publish_events(center.clone(), preparation.clone()));
+    tokio::spawn(let_rows_go(center.clone(), preparation.clone(), args.rows_days));
     let upkeep = metrics.clone();
     tokio::spawn(async move {
         loop {
@@ -82,6 +91,9 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    if let Some(live) = live {
+        live.flush().await;
+    }
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -107,6 +119,23 @@ async fn prepare_schema(center: Arc<Center>, preparation: Arc<Preparation>) {
         Err(error) => warn!(%error, "whether the read API may ask is not known; it stays off until the next start"),
     }
     preparation.schema.store(true, Ordering::Relaxed);
+}
+
+async fn publish_events(center: Arc<Center>, preparation: Arc<Preparation>) {
+    let Some(events) = &center.events else { return };
+    until_migrated(&preparation).await;
+    events.run(&center.db, &center.stopping).await;
+}
+
+async fn let_rows_go(center: Arc<Center>, preparation: Arc<Preparation>, days: u32) {
+    until_migrated(&preparation).await;
+    retention::run(&center.db, days, &center.stopping).await;
+}
+
+async fn until_migrated(preparation: &Preparation) {
+    while !preparation.schema.load(Ordering::Relaxed) {
+        tokio::time::sleep(RETRY_FIRST).await;
+    }
 }
 
 async fn prepare_buckets(center: Arc<Center>, preparation: Arc<Preparation>) {

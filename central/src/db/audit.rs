@@ -1,7 +1,7 @@
 //! Queries of the audit.
 
 use super::chain::position_of;
-use super::{Database, DbError, hash_column};
+use super::{Database, DbError, hash_column, proofs};
 use gtv_protocol::body::Proof;
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{Hash, Position, PublicKey, Record, Signature};
@@ -15,6 +15,8 @@ pub struct StoredChain {
     /// The box's registered key.
     pub key: PublicKey,
     pub committed: Position,
+    /// The last record that went when its time was over; the empty chain if none did.
+    pub expired: Position,
     /// Last record under a signature of the box, that of a batch or of a root.
     pub last_signed: Option<u64>,
 }
@@ -46,6 +48,8 @@ pub struct Retold {
     pub first: Option<(i64, u64)>,
     /// Both say the same.
     pub same: bool,
+    /// The first may have gone: it was made so long ago.
+    pub old: bool,
 }
 
 /// A typed table and the function that derives its rows.
@@ -56,10 +60,12 @@ pub struct RowTable {
     key: &'static [&'static str],
     /// Things that are told again: only the newest record of each has a row.
     newest: bool,
+    /// Column by which rows go with their day, besides going with their record.
+    day: Option<&'static str>,
 }
 
 pub const ROW_TABLES: &[RowTable] = &[
-    table("ai.detections", "sync.detection_rows"),
+    RowTable { day: Some("first_seen"), ..table("ai.detections", "sync.detection_rows") },
     table("ai.alerts", "sync.alert_rows"),
     table("streaming.clips", "sync.clip_rows"),
     table("streaming.recordings", "sync.recording_rows"),
@@ -67,8 +73,8 @@ pub const ROW_TABLES: &[RowTable] = &[
     table("streaming.coverage", "sync.coverage_rows"),
     table("streaming.tombstones", "sync.tombstone_rows"),
     table("sync.roots", "sync.root_rows"),
-    RowTable { name: "sync.hours", function: "sync.hour_rows", key: &["box_id", "ledger", "hour"], newest: true },
-    RowTable { name: "cidades.cameras", function: "sync.camera_rows", key: &["box_id", "camera"], newest: true },
+    RowTable { key: &["box_id", "ledger", "hour"], newest: true, ..table("sync.hours", "sync.hour_rows") },
+    RowTable { key: &["box_id", "camera"], newest: true, ..table("cidades.cameras", "sync.camera_rows") },
 ];
 
 /// What the service adds to a row and no record says: the tenant (rows keep the one they were stored for when a box is
@@ -76,7 +82,7 @@ pub const ROW_TABLES: &[RowTable] = &[
 const ADDED: &str = "'{prefeitura_id,verified}'::text[]";
 
 const fn table(name: &'static str, function: &'static str) -> RowTable {
-    RowTable { name, function, key: &["box_id", "epoch", "seq"], newest: false }
+    RowTable { name, function, key: &["box_id", "epoch", "seq"], newest: false, day: None }
 }
 
 pub enum RowFault {
@@ -91,20 +97,31 @@ impl Database {
         let rows = client
             .query(
                 // A root over an older chain may be over numbers that the box gave and never sent under them.
-                "SELECT c.epoch, c.seq, c.hash, b.public_key, greatest(
+                "SELECT c.epoch, c.seq, c.hash, b.public_key, x.seq AS expired_seq, x.hash AS expired_hash, greatest(
                         (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)),
                         (SELECT max(r.last_seq) FROM sync.roots r
                          WHERE (r.box_id, r.epoch, r.of_epoch) = (c.box_id, c.epoch, c.epoch))) AS last_signed
-                 FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id WHERE c.box_id = $1 ORDER BY c.epoch",
+                 FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id
+                      LEFT JOIN sync.expired x ON (x.box_id, x.epoch) = (c.box_id, c.epoch)
+                 WHERE c.box_id = $1 ORDER BY c.epoch",
                 &[&box_id],
             )
             .await?;
         rows.iter()
             .map(|row| {
+                let committed = position_of(row)?;
+                let expired = match row.try_get::<_, Option<i64>>("expired_seq")? {
+                    Some(seq) => {
+                        let hash = hash_column(row, "expired_hash")?;
+                        Position { epoch: committed.epoch, seq: seq.cast_unsigned(), hash }
+                    }
+                    None => Position::start(box_id, committed.epoch),
+                };
                 Ok(StoredChain {
                     box_id,
                     key: hash_column(row, "public_key")?,
-                    committed: position_of(row)?,
+                    committed,
+                    expired,
                     last_signed: row.try_get::<_, Option<i64>>("last_signed")?.map(i64::cast_unsigned),
                 })
             })
@@ -170,7 +187,10 @@ impl Database {
 
     /// Typed rows that differ from what the records say, derived again by PostgreSQL.
     pub async fn row_faults(&self, box_id: Uuid, table: &RowTable) -> Result<Vec<(i64, u64, RowFault)>, DbError> {
-        let RowTable { name, function, key, newest } = table;
+        let RowTable { name, function, key, newest, day } = table;
+        let day = day.map_or(String::new(), |column| {
+            format!("AND coalesce(e.{column}, s.{column}) >= coalesce((SELECT detections_before FROM sync.retention), '-infinity')")
+        });
         let key_list = key.join(", ");
         let newest_only = if *newest {
             format!("SELECT DISTINCT ON ({key_list}) * FROM derived ORDER BY {key_list}, epoch DESC, seq DESC")
@@ -185,7 +205,10 @@ impl Database {
              )
              SELECT coalesce(e.epoch, s.epoch), coalesce(e.seq, s.seq), e.seq IS NULL, s.seq IS NULL
              FROM expected e FULL JOIN stored s USING ({key_list})
-             WHERE to_jsonb(e) - {ADDED} IS DISTINCT FROM to_jsonb(s) - {ADDED} ORDER BY 1, 2"
+             WHERE to_jsonb(e) - {ADDED} IS DISTINCT FROM to_jsonb(s) - {ADDED} {day}
+               AND NOT EXISTS (SELECT FROM sync.expired x WHERE x.box_id = $1 AND x.epoch = coalesce(e.epoch, s.epoch)
+                                                            AND x.seq >= coalesce(e.seq, s.seq))
+             ORDER BY 1, 2"
         );
         let client = self.client().await?;
         // Reads whole tables: may take longer than a statement of the service.
@@ -214,7 +237,9 @@ impl Database {
     pub async fn retold(&self, box_id: Uuid) -> Result<Vec<Retold>, DbError> {
         let client = self.client().await?;
         let sql = "SELECT r.epoch, r.seq, r.kind, r.id, a.epoch AS first_epoch, a.seq AS first_seq,
-                          a.body IS NOT DISTINCT FROM r.body AS same
+                          a.body IS NOT DISTINCT FROM r.body AS same,
+                          EXISTS (SELECT FROM sync.expired_hours h WHERE h.box_id = r.box_id
+                                  AND h.hour_us = r.created_at_us / 3600000000 * 3600000000) AS old
                    FROM sync.records r LEFT JOIN sync.records a
                         ON (a.box_id, a.kind, a.id) = (r.box_id, r.kind, r.id) AND a.state = 'applied'
                    WHERE r.box_id = $1 AND r.state = 'retold' ORDER BY r.epoch, r.seq";
@@ -229,6 +254,7 @@ impl Database {
                     id: row.try_get("id")?,
                     first: first.0.zip(first.1.map(i64::cast_unsigned)),
                     same: row.try_get("same")?,
+                    old: row.try_get("old")?,
                 })
             })
             .collect()
@@ -259,12 +285,17 @@ impl Database {
             return Ok(None);
         };
         let proof: Option<Proof> = serde_json::from_str(row.try_get("body")?).ok();
+        let expired = match &proof {
+            Some(proof) => proof.first_seq <= proofs::expired(&client, box_id, proof.epoch).await?,
+            None => false,
+        };
         let hashes = match &proof {
+            Some(_) if expired => BTreeMap::new(),
             Some(proof) => self.hashes(box_id, proof.epoch, proof.first_seq, proof.last_seq).await?,
             None => BTreeMap::new(),
         };
         let (epoch, seq) = (row.try_get("epoch")?, row.try_get::<_, i64>("seq")?.cast_unsigned());
-        Ok(Some(StoredRoot { epoch, seq, proof, hashes: hashes.into_values().collect() }))
+        Ok(Some(StoredRoot { epoch, seq, proof, hashes: hashes.into_values().collect(), expired }))
     }
 
     /// When the first record was made that names each of these objects, by key.
@@ -283,6 +314,8 @@ pub struct StoredRoot {
     pub seq: u64,
     pub proof: Option<Proof>,
     pub hashes: Vec<Hash>,
+    /// Records under it went when their time was over: it cannot be computed again.
+    pub expired: bool,
 }
 
 fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {

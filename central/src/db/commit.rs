@@ -3,6 +3,7 @@
 use super::chain::position_of;
 use super::detections::{self, Passage};
 use super::objects::StoredObject;
+use super::outbox;
 use super::proofs::{self, Verdict};
 use super::{Database, DbError};
 use deadpool_postgres::Transaction;
@@ -42,6 +43,8 @@ pub struct Accepted<'a> {
     pub after: Position,
     pub records: Vec<Reviewed<'a>>,
     pub objects: Vec<StoredObject>,
+    /// Whether its events are to be published.
+    pub events: bool,
     /// Absent if the batch was cut short: its signature is over a record that is not written now.
     pub head: Option<Head>,
 }
@@ -93,6 +96,9 @@ impl Database {
         insert_objects(&tx, accepted).await?;
         if let Some(head) = &accepted.head {
             insert_head(&tx, accepted.box_id, to, head).await?;
+        }
+        if accepted.events {
+            outbox::note(&tx, accepted, to.seq).await?;
         }
         let statement = tx
             .prepare_cached(
@@ -352,8 +358,11 @@ async fn insert_objects(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result
              FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::text[])
                   AS o (bucket, key, sha256, bytes, checked, reason)
              ON CONFLICT (bucket, key) DO UPDATE
-                SET checked = excluded.checked, reason = excluded.reason, checked_at = now()
-                WHERE objects.checked <> 'content'",
+                SET checked = CASE WHEN objects.checked = 'content' THEN objects.checked ELSE excluded.checked END,
+                    reason = CASE WHEN objects.checked = 'content' THEN objects.reason ELSE excluded.reason END,
+                    checked_at = CASE WHEN objects.checked = 'content' THEN objects.checked_at ELSE now() END,
+                    named_at = now()
+                WHERE objects.checked <> 'content' OR objects.named_at < now() - interval '1 day'",
         )
         .await?;
     tx.execute(&statement, &[&accepted.box_id, &buckets, &keys, &hashes, &bytes, &checked, &reasons]).await?;

@@ -17,6 +17,8 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (8, "readers", include_str!("../../migrations/0008_readers.sql")),
     (9, "coverage", include_str!("../../migrations/0009_coverage.sql")),
     (10, "alert_reason", include_str!("../../migrations/0010_alert_reason.sql")),
+    (11, "outbox", include_str!("../../migrations/0011_outbox.sql")),
+    (12, "retention", include_str!("../../migrations/0012_retention.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.
@@ -29,11 +31,30 @@ impl Database {
         // The lock is waited for as long as another service migrates.
         client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
         client.execute("SELECT pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await?;
-        let applied = apply(&mut client).await;
+        let applied = match apply(&mut client).await {
+            Ok(applied) => grant_reader(&client).await.map(|()| applied),
+            Err(error) => Err(error),
+        };
         client.execute("SELECT pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
         client.batch_execute("RESET lock_timeout; RESET statement_timeout").await?;
         applied
     }
+}
+
+/// Lets the role of the read API see what it is for. The migrations do so too, but only if the role was there: an
+/// administrator may have made it since.
+async fn grant_reader(client: &Client) -> Result<(), DbError> {
+    let sql = "DO $$
+        BEGIN
+            IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'gtv_reader')
+               AND NOT has_table_privilege('gtv_reader', 'streaming.coverage', 'SELECT') THEN
+                GRANT USAGE ON SCHEMA admin, cidades, ai, streaming TO gtv_reader;
+                GRANT SELECT ON cidades.boxes, cidades.cameras, ai.detections, ai.plates, ai.alerts,
+                    streaming.recordings, streaming.clips, streaming.gaps, streaming.coverage, streaming.tombstones
+                    TO gtv_reader;
+            END IF;
+        END $$";
+    Ok(client.batch_execute(sql).await?)
 }
 
 async fn apply(client: &mut Client) -> Result<Vec<String>, DbError> {

@@ -9,9 +9,11 @@ pub mod detections;
 pub mod incidents;
 pub mod migrate;
 pub mod objects;
+pub mod outbox;
 pub mod plates;
 pub mod proofs;
 pub mod read;
+pub mod retention;
 
 use crate::settings::DatabaseArgs;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};

@@ -2,7 +2,7 @@
 
 use super::commit::Accepted;
 use super::{Database, DbError, hash_column};
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 use gtv_protocol::body::Proof;
 use gtv_protocol::{Body, Hash, merkle};
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ pub enum Verdict {
         seq: u64,
         detail: String,
     },
-    /// It is over a chain that ended before all of it came here: nothing can be said.
+    /// It is over a chain that ended before all of it came here, or over records that went since because their time was
+    /// over: nothing can be said.
     Unknown {
         seq: u64,
     },
@@ -48,7 +49,12 @@ pub async fn verify(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Vec
         let rows = tx.query(&statement, &[&accepted.box_id, &proof.epoch, &first, &last]).await?;
         let hashes: Vec<Hash> = rows.iter().map(|row| hash_column(row, "hash")).collect::<Result<_, _>>()?;
         let seq = reviewed.record.seq;
-        let verdict = judge(seq, reviewed.record.epoch, proof, &hashes);
+        let mut verdict = judge(seq, reviewed.record.epoch, proof, &hashes);
+        if matches!(verdict, Verdict::Differs { .. })
+            && proof.first_seq <= expired(tx, accepted.box_id, proof.epoch).await?
+        {
+            verdict = Verdict::Unknown { seq };
+        }
         let verified = match verdict {
             Verdict::Verified { .. } => Some(true),
             Verdict::Differs { .. } => Some(false),
@@ -60,6 +66,13 @@ pub async fn verify(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Vec
         verdicts.push(verdict);
     }
     Ok(verdicts)
+}
+
+/// Last record of a chain that went because its time was over, or 0.
+pub async fn expired(client: &impl GenericClient, box_id: Uuid, epoch: i64) -> Result<u64, DbError> {
+    let sql = "SELECT seq FROM sync.expired WHERE box_id = $1 AND epoch = $2";
+    let row = client.query_opt(sql, &[&box_id, &epoch]).await?;
+    row.map_or(Ok(0), |row| Ok(row.try_get::<_, i64>(0)?.cast_unsigned()))
 }
 
 /// `hashes` are those stored of the records under the root; the proof came as record `seq` of `epoch`.
@@ -92,6 +105,9 @@ pub struct HourRow {
     pub held_objects: u64,
     /// Objects that the box declared lost.
     pub lost_objects: u64,
+    /// Records and objects that were here and went when their time was over.
+    pub expired_records: u64,
+    pub expired_objects: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -138,6 +154,12 @@ impl Database {
             hour.held_records = number("records")?;
             hour.held_objects = number("held")?;
             hour.lost_objects = number("lost")?;
+        }
+        let sql = "SELECT hour_us, records, objects FROM sync.expired_hours WHERE box_id = $1";
+        for row in client.query(sql, &[&box_id]).await? {
+            let hour = hours.entry(row.try_get("hour_us")?).or_default();
+            hour.expired_records = row.try_get::<_, i64>("records")?.cast_unsigned();
+            hour.expired_objects = row.try_get::<_, i64>("objects")?.cast_unsigned();
         }
         hours.retain(|us, _| *us >= from_us && *us < to_us);
         Ok(hours)

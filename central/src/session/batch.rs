@@ -1,10 +1,11 @@
 //! One batch: what was seen before is compared, what is new is checked, written and acknowledged.
 
 use super::review::{misplaced, review};
-use super::{Center, Session, database_down, unavailable};
+use super::{Center, Session, database_down, now_us, unavailable};
 use crate::db::commit::{Accepted, Head, Outcome, Reviewed};
 use crate::db::objects::{Checked, StoredObject};
 use crate::db::proofs::Verdict;
+use crate::live;
 use crate::metrics;
 use crate::objects::check::{Depth, ObjectFault};
 use ::metrics::{counter, histogram};
@@ -259,7 +260,8 @@ async fn commit(
 ) -> Result<Option<Position>, Refusal> {
     let records =
         new.iter().map(|record| Reviewed { body: review(session.box_id, &session.key, record), record }).collect();
-    let accepted = Accepted { box_id: session.box_id, tenant: session.tenant, after, records, objects, head };
+    let events = center.events.is_some();
+    let accepted = Accepted { box_id: session.box_id, tenant: session.tenant, after, records, objects, events, head };
     let started = Instant::now();
     let outcome = center.db.commit(&accepted).await.map_err(|e| database_down(&e))?;
     histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
@@ -280,6 +282,13 @@ async fn commit(
                     warn!(seq, detail, "the stored records do not give the root that the box signed");
                     note(center, session, *seq, "root_differs", detail).await?;
                 }
+            }
+            if let Some(events) = &center.events {
+                events.wake();
+            }
+            if let Some(presence) = &session.presence {
+                let bodies = accepted.records.iter().filter_map(|reviewed| reviewed.body.as_ref().ok());
+                presence.streams(live::activities(bodies, now_us()));
             }
             debug!(records = new.len(), seq = to.seq, "committed");
             Ok(Some(to))

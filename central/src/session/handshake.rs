@@ -66,7 +66,9 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
     socket.send(&Message::Welcome(Box::new(welcome))).await?;
     info!(prefeitura, software = hello.software, epoch = hello.epoch, last_seq = hello.last_seq, "session began");
     let position = newest.filter(|newest| newest.epoch == hello.epoch);
-    Ok(Session { box_id: hello.box_id, tenant, key: hello.public_key, epoch: hello.epoch, position, hold: None })
+    let presence = center.live.as_ref().map(|live| live.begin(&hello, &prefeitura, id));
+    let (box_id, key, epoch) = (hello.box_id, hello.public_key, hello.epoch);
+    Ok(Session { box_id, tenant, key, epoch, position, hold: None, presence })
 }
 
 fn read_hello(frame: &[u8]) -> Result<Hello, Refusal> {

@@ -6,6 +6,8 @@ mod review;
 mod socket;
 
 use crate::db::{Database, DbError};
+use crate::events::Events;
+use crate::live::{Live, Presence};
 use crate::metrics;
 use crate::objects::Objects;
 use crate::settings::{EnrolMode, ServeArgs};
@@ -33,6 +35,11 @@ pub struct Center {
     pub objects: Objects,
     pub enrol: EnrolMode,
     pub object_read_bytes: u64,
+    /// Absent: nobody configured a broker.
+    pub events: Option<Events>,
+    /// Absent: nobody configured a Redis.
+    pub live: Option<Live>,
+    pub api_per_minute: u64,
     access: Option<BoxAccess>,
     sessions: Arc<Semaphore>,
     batches: Semaphore,
@@ -49,7 +56,14 @@ struct BoxAccess {
 }
 
 impl Center {
-    pub fn new(db: Database, objects: Objects, args: &ServeArgs, stopping: CancellationToken) -> Self {
+    pub fn new(
+        db: Database,
+        objects: Objects,
+        events: Option<Events>,
+        live: Option<Live>,
+        args: &ServeArgs,
+        stopping: CancellationToken,
+    ) -> Self {
         let access = match (&args.box_s3_endpoint, &args.box_s3_access_key, &args.box_s3_secret_key) {
             (Some(endpoint), Some(access_key), Some(secret_key)) => Some(BoxAccess {
                 endpoint: endpoint.clone(),
@@ -69,6 +83,9 @@ impl Center {
             objects,
             enrol: args.enrol,
             object_read_bytes: args.s3.object_read_bytes,
+            events,
+            live,
+            api_per_minute: args.live.api_per_minute,
             access,
             sessions: Arc::new(Semaphore::new(args.sessions_max)),
             batches: Semaphore::new(BATCHES_AT_A_TIME),
@@ -100,6 +117,8 @@ struct Session {
     position: Option<Position>,
     /// After a Reject: batches that begin after this number were sent before the box knew, and are skipped.
     hold: Option<u64>,
+    /// Shows others that the box is connected, as long as this session lives.
+    presence: Option<Presence>,
 }
 
 /// Serves one WebSocket to its end.
@@ -150,6 +169,9 @@ async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
             }
             frame = socket.receive(IDLE_TIMEOUT) => frame,
         };
+        if let Some(presence) = &mut session.presence {
+            presence.alive();
+        }
         let replies = match frame {
             Ok(frame) => answer(center, &mut session, frame).await,
             Err(end) => return end,

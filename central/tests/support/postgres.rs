@@ -116,21 +116,21 @@ impl Postgres {
     }
 
     pub fn create_database(&self, name: &str) {
-        let mut command = Command::new(self.bin.join("psql"));
-        command.args(["-qX", "-h", "127.0.0.1", "-U", "gtv", "-d", "postgres", "-p"]);
-        command.arg(self.port.number().to_string()).args(["-c", &format!("CREATE DATABASE {name}")]);
-        run(command);
+        self.as_superuser(&format!("CREATE DATABASE {name}"));
     }
 
-    /// A database with an owner who is no superuser, as a center should have it; returns its address.
-    pub fn create_owned_database(&self, owner: &str, name: &str) -> String {
-        for sql in [format!("CREATE ROLE {owner} LOGIN CREATEROLE"), format!("CREATE DATABASE {name} OWNER {owner}")] {
-            let mut command = Command::new(self.bin.join("psql"));
-            command.args(["-qX", "-h", "127.0.0.1", "-U", "gtv", "-d", "postgres", "-p"]);
-            command.arg(self.port.number().to_string()).args(["-c", &sql]);
-            run(command);
-        }
+    /// A database whose owner is no superuser, and may create roles only if `attributes` say so; returns its address.
+    pub fn create_owned_database(&self, owner: &str, attributes: &str, name: &str) -> String {
+        self.as_superuser(&format!("CREATE ROLE {owner} LOGIN {attributes}"));
+        self.as_superuser(&format!("CREATE DATABASE {name} OWNER {owner}"));
         format!("postgres://{owner}@127.0.0.1:{}/{name}", self.port.number())
+    }
+
+    pub fn as_superuser(&self, sql: &str) {
+        let mut command = Command::new(self.bin.join("psql"));
+        command.args(["-qX", "-h", "127.0.0.1", "-U", "gtv", "-d", "postgres", "-p"]);
+        command.arg(self.port.number().to_string()).args(["-c", sql]);
+        run(command);
     }
 
     /// `postgres://` address of the database `gtv`.
