@@ -76,7 +76,7 @@ fn print(report: &Report) {
         );
     }
     println!(
-        "{} boxes, {} chains, {} records ({} retold, {} expired before), {} signatures, {} roots ({} over expired records), {} objects ({} lost by their box, {} expired): {} findings",
+        "{} boxes, {} chains, {} records ({} retold), {} expired, {} signatures, {} roots ({} over expired records), {} objects ({} lost by their box, {} expired): {} findings",
         report.boxes,
         report.chains,
         report.records,

@@ -5,6 +5,7 @@ use super::detections::{self, Passage};
 use super::objects::StoredObject;
 use super::outbox;
 use super::proofs::{self, Verdict};
+use super::standing::{self, Standing};
 use super::{Database, DbError};
 use deadpool_postgres::Transaction;
 use gtv_protocol::{Batch, Body, Hash, Kind, Position, PublicKey, Record, Signature, auth};
@@ -84,13 +85,12 @@ impl Database {
         self.note_plates(accepted.tenant, &passages).await?;
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
-        match lock_chain(&tx, accepted.box_id, accepted.after.epoch).await? {
+        let only_chain = match lock_chain(&tx, accepted.box_id, accepted.after.epoch).await? {
             Locked::Superseded => return Ok(Outcome::Superseded),
-            Locked::At(position) if position != accepted.after => return Ok(Outcome::Moved),
-            Locked::At(_) => {}
-        }
-        let standings = standings(&tx, accepted).await?;
-        insert_records(&tx, accepted, &standings).await?;
+            Locked::At { position, .. } if position != accepted.after => return Ok(Outcome::Moved),
+            Locked::At { only_chain, .. } => only_chain,
+        };
+        let standings = write_records(&tx, accepted, only_chain).await?;
         let late = insert_typed(&tx, accepted, &passages, &standings, to).await?;
         let proofs = proofs::verify(&tx, accepted).await?;
         insert_objects(&tx, accepted).await?;
@@ -113,55 +113,34 @@ impl Database {
     }
 }
 
-/// What becomes of a record besides its place in the chain.
-enum Standing {
-    Applied,
-    Quarantined(String),
-    /// An earlier record told the same thing: a box that began a new epoch may send again what is here already.
-    Retold,
-}
-
-impl Standing {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Quarantined(_) => "quarantined",
-            Self::Retold => "retold",
+/// A box with one chain hardly ever tells a thing twice: then PostgreSQL finds it out while it writes, instead of looking
+/// up each record before.
+async fn write_records(
+    tx: &Transaction<'_>,
+    accepted: &Accepted<'_>,
+    only_chain: bool,
+) -> Result<Vec<Standing>, DbError> {
+    if only_chain {
+        let standings = standing::of_batch(accepted, BTreeSet::new());
+        tx.batch_execute("SAVEPOINT records").await?;
+        match insert_records(tx, accepted, &standings).await {
+            Ok(()) => return Ok(standings),
+            Err(DbError::Query(e)) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) => {}
+            Err(e) => return Err(e),
         }
+        tx.batch_execute("ROLLBACK TO SAVEPOINT records").await?;
     }
-
-    fn reason(&self) -> Option<&str> {
-        if let Self::Quarantined(reason) = self { Some(reason) } else { None }
-    }
-}
-
-async fn standings(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Vec<Standing>, DbError> {
-    let things: Vec<(&str, &str)> =
-        accepted.records.iter().map(|r| (r.record.kind.as_str(), r.record.id.as_str())).collect();
-    let (kinds, ids): (Vec<&str>, Vec<&str>) = things.iter().copied().unzip();
-    let statement = tx
-        .prepare_cached(
-            "SELECT r.kind, r.id FROM sync.records r JOIN unnest($2::text[], $3::text[]) AS t (kind, id) USING (kind, id)
-             WHERE r.box_id = $1 AND r.state = 'applied' AND r.kind NOT IN ('camera', 'box_status')",
-        )
-        .await?;
-    let rows = tx.query(&statement, &[&accepted.box_id, &kinds, &ids]).await?;
-    let mut told: BTreeSet<(String, String)> =
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, DbError>>()?;
-    let told_again = [Kind::Camera.as_str(), Kind::BoxStatus.as_str()];
-    let mut standings = Vec::with_capacity(things.len());
-    for (reviewed, (kind, id)) in accepted.records.iter().zip(things) {
-        standings.push(match &reviewed.body {
-            Err(reason) => Standing::Quarantined(reason.clone()),
-            Ok(_) if told_again.contains(&kind) || told.insert((kind.to_owned(), id.to_owned())) => Standing::Applied,
-            Ok(_) => Standing::Retold,
-        });
-    }
+    let standings = standing::look_up(tx, accepted).await?;
+    insert_records(tx, accepted, &standings).await?;
     Ok(standings)
 }
 
 enum Locked {
-    At(Position),
+    /// `only_chain`: the box never had another one.
+    At {
+        position: Position,
+        only_chain: bool,
+    },
     Superseded,
 }
 
@@ -178,7 +157,8 @@ async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Lo
     tx.execute(&insert, &[&box_id, &epoch, &start.hash.as_bytes().as_slice()]).await?;
     let select = tx
         .prepare_cached(
-            "SELECT epoch, seq, hash, EXISTS (SELECT FROM sync.chains n WHERE n.box_id = $1 AND n.epoch > $2) AS newer
+            "SELECT epoch, seq, hash, EXISTS (SELECT FROM sync.chains n WHERE n.box_id = $1 AND n.epoch > $2) AS newer,
+                    NOT EXISTS (SELECT FROM sync.chains o WHERE o.box_id = $1 AND o.epoch <> $2) AS only_chain
              FROM sync.chains WHERE box_id = $1 AND epoch = $2",
         )
         .await?;
@@ -186,7 +166,7 @@ async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Lo
     if row.try_get("newer")? {
         return Ok(Locked::Superseded);
     }
-    Ok(Locked::At(position_of(&row)?))
+    Ok(Locked::At { position: position_of(&row)?, only_chain: row.try_get("only_chain")? })
 }
 
 const RECORD_COLUMNS: &[Type] = &[

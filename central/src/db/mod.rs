@@ -14,6 +14,7 @@ pub mod plates;
 pub mod proofs;
 pub mod read;
 pub mod retention;
+mod standing;
 
 use crate::settings::DatabaseArgs;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
