@@ -225,8 +225,7 @@ async fn an_administrator_may_make_the_role_instead() {
     center.stop();
     center.start();
     assert_eq!(read_api(&center), "on");
-    let (url, _postgres) = (url.clone(), postgres);
-    let stage = Stage { _postgres, garage, center, url };
+    let stage = Stage { _postgres: postgres, garage, center, url };
     for path in ["cidades/boxes", "cidades/cameras", "ai/alerts", "streaming/clips", "streaming/coverage"] {
         assert_eq!(stage.ask(&stage.token("sao-paulo", "investigator"), path).0, 200, "{path}");
     }

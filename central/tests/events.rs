@@ -101,6 +101,7 @@ fn alert(message: &str) -> Body {
         detection: None,
         plate: Some(PlateText("ABC1D23".to_owned())),
         message: message.to_owned(),
+        reason: None,
         raised_at_us: EPOCH,
     })
 }

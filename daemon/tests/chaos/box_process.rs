@@ -1,0 +1,151 @@
+//! The box of the chaos test: store and delivery as in the daemon, fed with passages, clips and alerts as fast as a busy
+//! street gives them, until it is killed. What it was told is kept it says on its standard output.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gtv_edge::base::identity::Identity;
+use gtv_edge::base::ids::DetectionId;
+use gtv_edge::base::plate::Plate;
+use gtv_edge::base::tasks::Tasks;
+use gtv_edge::base::time::UtcMicros;
+use gtv_edge::config::{CameraConfig, Config, SyncConfig};
+use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, DetectionRow, Severity, Store, StoreError, StoredClip, Stream};
+use gtv_edge::sync;
+use rand::RngExt;
+
+pub const DIR: &str = "GTV_CHAOS_DIR";
+pub const URL: &str = "GTV_CHAOS_URL";
+/// Set: nothing new happens, and the process ends when everything is delivered.
+pub const DRAIN: &str = "GTV_CHAOS_DRAIN";
+
+/// Does nothing without its variables.
+pub async fn run() {
+    let (Some(dir), Ok(url)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(URL)) else { return };
+    let gate = CameraConfig { id: "gate".parse().unwrap(), name: "Gate".to_owned(), ..CameraConfig::default() };
+    let config = Config {
+        data_dir: dir.clone(),
+        sync: SyncConfig { url, batch_records: 20, ..SyncConfig::default() },
+        cameras: vec![gate],
+        ..Config::default()
+    };
+    let identity = Identity::open_or_create(&dir).expect("the box's identity");
+    let store = open(&dir).await;
+    let tasks = Tasks::new();
+    let _handle = sync::start(&config, store.clone(), identity.clone(), &tasks);
+    println!("\nrunning");
+    if std::env::var_os(DRAIN).is_some() {
+        drain(&store, &identity, tasks).await;
+        return;
+    }
+    loop {
+        match happen(&store).await {
+            Ok(kept) => println!("kept {kept}"),
+            // Of a full disk: what is not kept was not confirmed either.
+            Err(error) => println!("refused {error}"),
+        }
+        let pause = rand::rng().random_range(1..25);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// A disk that is full at the start is tried again, as systemd would.
+async fn open(dir: &Path) -> Store {
+    loop {
+        match Store::open(dir) {
+            Ok(store) => return store,
+            Err(error) => println!("refused {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn happen(store: &Store) -> Result<DetectionId, StoreError> {
+    let (number, kind): (u64, u32) = (rand::random(), rand::rng().random_range(0..100));
+    let text = Bytes::from(format!("crop {number}"));
+    let crop = store.put_object(text, "image/jpeg", Bucket::LprImages).await?;
+    let now = UtcMicros::now();
+    let row = DetectionRow {
+        id: DetectionId::new(),
+        camera: "gate".parse().expect("an id"),
+        plate: Plate::normalize(&format!("ABC{:04}", number % 10_000)),
+        layout: "br-old".to_owned(),
+        category: None,
+        confidence: 0.97,
+        alternatives: vec![("ABC1D23".to_owned(), 0.02)],
+        first_seen: now,
+        last_seen: now,
+        best_at: now,
+        quad: [[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0]],
+        bbox: [1.0, 2.0, 3.0, 4.0],
+        frame_width: 1920,
+        frame_height: 1080,
+        direction: None,
+        reads: 5,
+        single: false,
+        crop: Some(crop),
+        frame: None,
+        clip: None,
+        clip_unavailable: None,
+        slots: serde_json::Value::Null,
+    };
+    let id = row.id;
+    store.insert_detection(row).await?;
+    if kind < 10 {
+        alert(store, id, now).await?;
+    }
+    match kind {
+        // Most clips are small; some go in parts.
+        10..20 => clip(store, id, now, if kind == 10 { 9 << 20 } else { 60 << 10 }).await?,
+        20 => lost_clip(store, id, now).await?,
+        _ => {}
+    }
+    Ok(id)
+}
+
+async fn alert(store: &Store, detection: DetectionId, at: UtcMicros) -> Result<(), StoreError> {
+    let row = AlertRow {
+        id: uuid::Uuid::new_v4(),
+        at,
+        kind: "watchlist".to_owned(),
+        severity: Severity::Critical,
+        camera: Some("gate".parse().expect("an id")),
+        detection: Some(detection),
+        title: "A watched plate passed".to_owned(),
+        detail: serde_json::Value::Null,
+        acknowledged_at: None,
+        acknowledged_by: None,
+    };
+    store.insert_alert(row, Some(Plate::normalize("ABC1D23"))).await
+}
+
+async fn clip(store: &Store, id: DetectionId, at: UtcMicros, bytes: usize) -> Result<(), StoreError> {
+    let mut content = vec![0; bytes];
+    rand::fill(&mut content[..]);
+    let object = store.put_object(content.into(), "video/mp4", Bucket::Recordings).await?;
+    let outcome = ClipOutcome::Stored(StoredClip { object, stream: Stream::Main, start: at, end: at });
+    store.attach_clip(id, outcome).await
+}
+
+/// A clip whose file is gone before it can be sent: the centre is told so.
+async fn lost_clip(store: &Store, id: DetectionId, at: UtcMicros) -> Result<(), StoreError> {
+    let content = Bytes::from(format!("lost {id}"));
+    let object = store.put_object(content, "video/mp4", Bucket::Recordings).await?;
+    if let Some(path) = store.object_path(&object.sha256) {
+        let _ = std::fs::remove_file(path);
+    }
+    let outcome = ClipOutcome::Stored(StoredClip { object, stream: Stream::Main, start: at, end: at });
+    store.attach_clip(id, outcome).await
+}
+
+async fn drain(store: &Store, identity: &Identity, tasks: Tasks) {
+    let mut quiet = 0;
+    while quiet < 10 {
+        let owed = store.outbox_status(identity.box_id).await.expect("the store answers").pending();
+        quiet = if owed == 0 { quiet + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tasks.shutdown(Duration::from_secs(20)).await;
+    println!("drained");
+}
