@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -153,12 +153,17 @@ impl Talk {
 
     /// Status and header lines.
     fn describe(&mut self, authorization: &str) -> (u16, Vec<String>) {
-        self.number += 1;
         let given =
             if authorization.is_empty() { String::new() } else { format!("Authorization: {authorization}\r\n") };
-        let request = format!("DESCRIBE {URI} RTSP/1.0\r\nCSeq: {}\r\n{given}\r\n", self.number);
+        self.ask("DESCRIBE", URI, &given)
+    }
+
+    fn ask(&mut self, method: &str, uri: &str, fields: &str) -> (u16, Vec<String>) {
+        self.number += 1;
+        let request = format!("{method} {uri} RTSP/1.0\r\nCSeq: {}\r\n{fields}\r\n", self.number);
         self.socket.write_all(request.as_bytes()).unwrap();
-        let mut reader = BufReader::new(&self.socket);
+        // Nothing behind the answer may be taken out of the socket.
+        let mut reader = BufReader::with_capacity(1, &self.socket);
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -238,5 +243,69 @@ async fn stream_logins_are_for_administrators_and_have_names_of_their_own() {
     assert_eq!(browser.post("/api/admin/users", &user).await.status(), 409);
     assert_eq!(browser.json(path).await["logins"][0]["name"], "vms");
     assert_eq!(browser.delete(&format!("{path}/{}", uuid::Uuid::nil())).await.status(), 404);
+    page.stop().await;
+}
+
+/// Larger than a key frame of a 4K camera, so that the network of one machine is full soon.
+const PICTURE: usize = 200_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_cut_alone() {
+    let (page, browser, listen, film) = playing(true).await;
+    film.abort();
+    let (_, password) = login(&browser, "vms", None).await;
+    let basic = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("vms:{password}")));
+    let begin = move || {
+        let mut talk = Talk::begin(listen);
+        assert_eq!(talk.ask("DESCRIBE", URI, &basic).0, 200);
+        let way = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+        assert_eq!(talk.ask("SETUP", &format!("{URI}/track1"), way).0, 200);
+        assert_eq!(talk.ask("PLAY", URI, "").0, 200);
+        talk.socket
+    };
+    let (mut quick, mut slow) = tokio::task::spawn_blocking(move || (begin(), begin())).await.unwrap();
+    let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
+    let units = pictures();
+    let config = VideoConfig::from_nals(VideoCodec::H264, gtv_edge::media::sized_units(&units[0])).unwrap();
+    let config = Arc::new(config);
+    let sending = tokio::spawn(async move {
+        for n in 0i64.. {
+            let unit = [&[if n % 25 == 0 { 0x65 } else { 0x41 }], &vec![7; PICTURE][..]].concat();
+            let data = [&(unit.len() as u32).to_be_bytes()[..], &unit].concat();
+            let (key, pts) = (n % 25 == 0, 90_000_000 + n * 3600);
+            sink.picture(&Picture { data: data.into(), key, time: UtcMicros::now(), pts, config: config.clone() });
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    });
+    // Until the other has been cut, this one reads everything; the time of each picture tells what is missing.
+    let reading = std::thread::spawn(move || {
+        let (mut times, began) = (Vec::new(), Instant::now());
+        while began.elapsed() < Duration::from_secs(16) {
+            let mut head = [0; 4];
+            quick.read_exact(&mut head).unwrap();
+            let mut packet = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
+            quick.read_exact(&mut packet).unwrap();
+            if head[1] == 0 {
+                times.push(u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]));
+            }
+        }
+        times.dedup();
+        times
+    });
+    let times = tokio::task::spawn_blocking(move || reading.join().unwrap()).await.unwrap();
+    // What was kept from before stands somewhere else on the line.
+    let from = times.iter().position(|time| *time >= 90_000_000).unwrap();
+    assert!(times[from..].len() > 250, "{} pictures", times.len());
+    assert!(times[from..].windows(2).all(|pair| pair[1] - pair[0] == 3600), "nothing is missing");
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).map_or(0, |length| length)
+    });
+    // What the network held, and then the end: not 16 s of 5 MB each.
+    assert!(ended.await.unwrap() < 60_000_000);
+    let counted = page.context.metrics.render();
+    let slow = counted.lines().any(|line| line.contains("gtv_dropped_total") && line.contains("slow_viewer"));
+    assert!(slow, "it is counted: {counted}");
+    sending.abort();
     page.stop().await;
 }

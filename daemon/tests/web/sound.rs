@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gtv_edge::base::time::UtcMicros;
+use gtv_edge::live::PictureSubscription;
 use gtv_edge::media::{AudioCodec, FragmentSink, Sound, SoundConfig, StreamKind};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -52,6 +53,18 @@ async fn sound(sink: Arc<dyn FragmentSink>, codec: AudioCodec) {
     }
 }
 
+/// Waits until the camera is seen and heard.
+async fn plays(page: &Page) {
+    let both = async {
+        let gate = "gate".parse().unwrap();
+        let playing = |viewer: PictureSubscription| viewer.sound.is_some() && !viewer.recent.is_empty();
+        while !page.context.live.watch_pictures(&gate, StreamKind::Main).is_ok_and(playing) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("picture and sound");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_hears_aac_and_g711_by_rtsp() {
     for (codec, name, transport) in
@@ -60,7 +73,7 @@ async fn ffmpeg_hears_aac_and_g711_by_rtsp() {
         let (page, browser, listen, film) = playing(false).await;
         let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
         let sounding = tokio::spawn(sound(sink, codec));
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        plays(&page).await;
         let (_, password) = login(&browser, "vms", None).await;
         let url = format!("rtsp://vms:{password}@{listen}/gate/main");
         let heard = tokio::task::spawn_blocking(move || {
@@ -93,7 +106,7 @@ async fn webrtc_has_g711_as_it_is_and_aac_as_opus() {
         let init = crate::media::init_segment(Bytes::from_static(b"init"));
         sink.push(&crate::live::fragment(0, &init, &Bytes::from_static(b"fragment")));
         let tasks = [tokio::spawn(play(sink.clone())), tokio::spawn(sound(sink, codec))];
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        plays(&page).await;
         let mut peer = Peer::new();
         let mut change = peer.rtc.sdp_api();
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
