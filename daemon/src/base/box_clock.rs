@@ -3,20 +3,18 @@
 
 use super::clocks::BoxClock;
 
-impl BoxClock {
-    /// As it is now; `None` where the system refuses to say.
-    pub fn now() -> Option<Self> {
-        // SAFETY: all-zero bytes are a valid `timex`, and with `modes` 0 the call only fills it in.
-        let (state, timex) = unsafe {
-            let mut timex: libc::timex = std::mem::zeroed();
-            (libc::adjtimex(&raw mut timex), timex)
-        };
-        if state < 0 {
-            return None;
-        }
-        let synchronized = state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
-        Some(Self { synchronized, max_error_us: timex.maxerror })
+/// As it is now; `None` where the system refuses to say.
+pub fn read() -> Option<BoxClock> {
+    // SAFETY: all-zero bytes are a valid `timex`, and with `modes` 0 the call only fills it in.
+    let (state, timex) = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut timex), timex)
+    };
+    if state < 0 {
+        return None;
     }
+    let synchronized = state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
+    Some(BoxClock { synchronized, max_error_us: timex.maxerror })
 }
 
 #[cfg(test)]
@@ -25,7 +23,7 @@ mod tests {
 
     #[test]
     fn the_kernel_tells_of_its_clock() {
-        let clock = BoxClock::now().expect("adjtimex without changes needs no rights");
+        let clock = read().expect("adjtimex without changes needs no rights");
         assert!(clock.max_error_us >= 0);
     }
 }

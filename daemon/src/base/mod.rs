@@ -2,7 +2,7 @@
 
 pub mod atomic_file;
 pub mod backoff;
-mod box_clock;
+pub mod box_clock;
 pub mod clocks;
 pub mod error;
 pub mod identity;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::EvidenceError;
-use crate::base::clocks::{BoxClock, Clocks};
+use crate::base::box_clock;
+use crate::base::clocks::Clocks;
 use crate::base::identity::Identity;
 
 pub const FORMAT: &str = "gtv-evidence-v1";
@@ -75,7 +76,7 @@ pub struct Clock {
 impl Clock {
     /// As it is now.
     pub fn now(dated_by: &str, camera_offset_ms: Option<f64>) -> Self {
-        let box_synchronized = BoxClock::now().map(|clock| clock.synchronized);
+        let box_synchronized = box_clock::read().map(|clock| clock.synchronized);
         Self { dated_by: dated_by.to_owned(), box_synchronized, camera_offset_ms }
     }
 }

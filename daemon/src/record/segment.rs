@@ -8,7 +8,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::error::RecordError;
-use crate::base::clocks::{BoxClock, Clocks};
+use crate::base::box_clock;
+use crate::base::clocks::Clocks;
 use crate::base::time::UtcMicros;
 use crate::media::{Fragment, InitSegment};
 
@@ -61,7 +62,7 @@ impl SegmentFile {
             init: first.init.clone(),
             start,
             end: start,
-            clocks: first.clocks.map(|clocks| Clocks { box_clock: BoxClock::now(), ..clocks }),
+            clocks: first.clocks.map(|clocks| Clocks { box_clock: box_clock::read(), ..clocks }),
             path,
             file,
             committed,
