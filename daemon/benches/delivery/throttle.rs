@@ -1,0 +1,100 @@
+//! An uplink of limited speed: TCP connections that share one bottleneck towards the servers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Mutex;
+
+/// What a modem would hold for a connection; more would hide the bottleneck from the box.
+const BUFFER: u32 = 64 << 10;
+/// Bytes that go in one piece, so that connections take turns.
+const PIECE: usize = 4 << 10;
+
+/// The bottleneck.
+#[derive(Clone)]
+pub struct Line {
+    bytes_per_s: f64,
+    free_at: Arc<Mutex<Instant>>,
+}
+
+impl Line {
+    pub fn new(bytes_per_s: f64) -> Self {
+        Self { bytes_per_s, free_at: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    pub fn bytes_per_s(&self) -> f64 {
+        self.bytes_per_s
+    }
+
+    /// Listens on a port of its own for what goes to `target`.
+    pub async fn forward(&self, target: &str) -> Forward {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let listener: TcpListener = socket.listen(64).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let upward = Arc::new(AtomicU64::new(0));
+        let (line, counter, target) = (self.clone(), upward.clone(), target.to_owned());
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let (line, counter, target) = (line.clone(), counter.clone(), target.clone());
+                tokio::spawn(async move {
+                    if let Ok(far) = TcpStream::connect(&target).await {
+                        line.join(near, far, &counter).await;
+                    }
+                });
+            }
+        });
+        Forward { address, upward }
+    }
+
+    async fn join(&self, near: TcpStream, far: TcpStream, counter: &AtomicU64) {
+        let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
+        let up = async {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let length = match near_in.read(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => length,
+                };
+                self.pass(length).await;
+                counter.fetch_add(length as u64, Ordering::Relaxed);
+                if far_out.write_all(&piece[..length]).await.is_err() {
+                    break;
+                }
+            }
+            let _ = far_out.shutdown().await;
+        };
+        let down = async {
+            let _ = copy(&mut far_in, &mut near_out).await;
+            let _ = near_out.shutdown().await;
+        };
+        tokio::join!(up, down);
+    }
+
+    /// Waits until these bytes are through.
+    async fn pass(&self, bytes: usize) {
+        let until = {
+            let mut free_at = self.free_at.lock().await;
+            *free_at = (*free_at).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s);
+            *free_at
+        };
+        tokio::time::sleep_until(until.into()).await;
+    }
+}
+
+/// One way through the line.
+pub struct Forward {
+    pub address: SocketAddr,
+    upward: Arc<AtomicU64>,
+}
+
+impl Forward {
+    pub fn upward_bytes(&self) -> u64 {
+        self.upward.load(Ordering::Relaxed)
+    }
+}
