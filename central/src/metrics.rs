@@ -19,6 +19,7 @@ pub const REFUSALS: &str = "gtv_sync_refusals_total";
 pub const COMMIT_SECONDS: &str = "gtv_sync_commit_seconds";
 pub const OBJECT_SECONDS: &str = "gtv_sync_object_check_seconds";
 pub const OBJECTS: &str = "gtv_sync_objects_checked_total";
+pub const BOX_ACCESS: &str = "gtv_sync_box_access_total";
 pub const EVENTS: &str = "gtv_sync_events_total";
 pub const EVENTS_DROPPED: &str = "gtv_sync_events_dropped_total";
 pub const EVENTS_WAITING: &str = "gtv_sync_events_waiting_records";
@@ -45,6 +46,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_counter!(REFUSALS, "Sessions refused or ended, by code");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Transaction of one batch");
     describe_histogram!(OBJECT_SECONDS, Unit::Seconds, "Check of one object");
+    describe_counter!(BOX_ACCESS, "Keys and signatures for uploads, by outcome: given, failed");
     describe_counter!(OBJECTS, "Objects checked, by how: content, size, lost, known");
     describe_counter!(EVENTS, "Domain events that the broker confirmed, by event");
     describe_counter!(EVENTS_DROPPED, "Records whose events waited too long for the broker and were dropped");

@@ -52,6 +52,18 @@ pub enum EnrolMode {
     Code,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessMode {
+    /// Keys for the box's own prefix, from the AssumeRole of the S3 server (MinIO, AWS)
+    Sts,
+    /// Each upload is signed by this service; any S3 server
+    Presigned,
+    /// The same keys for every box: the last resort
+    Keys,
+    /// Each box has S3 keys in its own configuration
+    Own,
+}
+
 #[derive(Args, Clone)]
 pub struct ServeArgs {
     /// Address for boxes and health checks; TLS is the load balancer's task
@@ -60,14 +72,23 @@ pub struct ServeArgs {
     /// Who may register
     #[arg(long, env = "GTV_SYNC_ENROL", value_enum, default_value = "code")]
     pub enrol: EnrolMode,
-    /// S3 address as the boxes reach it; with the two keys below it is handed to each box at login
-    #[arg(long, env = "GTV_SYNC_BOX_S3_ENDPOINT", requires = "box_s3_access_key")]
+    /// How boxes upload; absent: `keys` where the two keys below are set, else `own`
+    #[arg(long, env = "GTV_SYNC_BOX_S3_ACCESS", value_enum)]
+    pub box_s3_access: Option<AccessMode>,
+    /// S3 address as the boxes reach it; absent: --s3-endpoint
+    #[arg(long, env = "GTV_SYNC_BOX_S3_ENDPOINT")]
     pub box_s3_endpoint: Option<String>,
     #[arg(long, env = "GTV_SYNC_BOX_S3_ACCESS_KEY", requires = "box_s3_secret_key")]
     pub box_s3_access_key: Option<String>,
-    #[arg(long, env = "GTV_SYNC_BOX_S3_SECRET_KEY", requires = "box_s3_endpoint", hide_env_values = true)]
+    #[arg(long, env = "GTV_SYNC_BOX_S3_SECRET_KEY", requires = "box_s3_access_key", hide_env_values = true)]
     pub box_s3_secret_key: Option<String>,
-    /// Minutes after which a box asks for these credentials again
+    /// Token service for `sts`; absent: --s3-endpoint, where MinIO has it
+    #[arg(long, env = "GTV_SYNC_STS_ENDPOINT")]
+    pub sts_endpoint: Option<String>,
+    /// Role that boxes assume with `sts`; MinIO ignores it
+    #[arg(long, env = "GTV_SYNC_STS_ROLE_ARN", default_value = "arn:aws:iam::000000000000:role/gtv-box")]
+    pub sts_role_arn: String,
+    /// Minutes after which a box asks for these credentials again; with `sts` at least 15
     #[arg(long, env = "GTV_SYNC_BOX_S3_MINUTES", default_value_t = 60)]
     pub box_s3_minutes: u32,
     /// Sessions at a time; further boxes are told to come back later

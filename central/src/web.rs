@@ -88,6 +88,7 @@ fn health(center: &Center, has_secret: bool, preparation: &Preparation) -> impl 
         "read_api": read_api,
         "events": events,
         "live_status": live,
+        "box_access": center.box_access(),
     }))
 }
 

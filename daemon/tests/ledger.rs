@@ -13,7 +13,7 @@ use gtv_edge::config::{CameraConfig, ClipConfig, RecordConfig, RecordMode, Strea
 use gtv_edge::media::StreamKind;
 use gtv_edge::record::Recorder;
 use gtv_edge::store::{
-    self, AlertQuery, COVERAGE_LOW, Depth, Expectation, HOUR_US, LedgerStream, LockRow, Store, Stream,
+    self, AlertQuery, COVERAGE_LOW, Depth, Expectation, HOUR_US, LedgerStream, LockRow, Pick, Store, Stream,
 };
 use support::groups::{GROUP_US, group, group_bytes};
 use uuid::Uuid;
@@ -99,7 +99,7 @@ async fn a_hole_gets_its_reason_and_its_alert_when_the_hour_closes() {
     assert_eq!(low.len(), 1, "one alert a stream, whatever number of hours: {alerts:#?}");
     assert_eq!(low[0].camera, Some(id("gate")));
     assert!(low[0].detail["ratio"].as_f64().unwrap() < 0.99, "{}", low[0].detail);
-    let records = store.next_batch(BOX, 0, 500, 1 << 20).await.unwrap().records;
+    let records = store.next_batch(BOX, 0, Pick::all(500, 1 << 20)).await.unwrap().records;
     let told: Vec<_> = records.iter().filter(|record| record.kind == "coverage").collect();
     assert!(told.len() >= 2, "each closed hour is told to the centre");
     assert!(tasks.shutdown(Duration::from_secs(10)).await);
@@ -204,7 +204,7 @@ async fn a_locked_recording_that_the_disk_lost_leaves_a_tombstone() {
     let segment = store.segments_between(&id("gate"), Stream::Main, ALL.0, ALL.1).await.unwrap().remove(0);
     assert_eq!(store.evict_segment(segment.id, "space").await.unwrap(), None, "a lock holds against retention");
     store.delete_segment(segment.id, "its file was lost in a crash").await.unwrap().unwrap();
-    let records = store.next_batch(BOX, 0, 500, 1 << 20).await.unwrap().records;
+    let records = store.next_batch(BOX, 0, Pick::all(500, 1 << 20)).await.unwrap().records;
     assert_eq!(records.last().unwrap().kind, "tombstone");
 }
 

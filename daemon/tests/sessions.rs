@@ -113,7 +113,7 @@ fn assert_covers(old: &Value, new: &Value, place: &str) {
         }
         (Value::Null, _) | (_, Value::Null) => {}
         (old, new) => {
-            assert_eq!(std::mem::discriminant(old), std::mem::discriminant(new), "{place} was {old} and is {new}")
+            assert_eq!(std::mem::discriminant(old), std::mem::discriminant(new), "{place} was {old} and is {new}");
         }
     }
 }

@@ -15,7 +15,7 @@ use gtv_edge::base::plate::Plate;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::store::{
     AlertPolicy, AlertQuery, AlertTarget, AuditEntry, Bucket, ClipOutcome, Depth, DetectionQuery, DetectionRow,
-    FindingSeverity, InitRow, NewFragment, NewSegment, Severity, Store, StoredClip, Stream, WatchEntry,
+    FindingSeverity, InitRow, NewFragment, NewSegment, Pick, Severity, Store, StoredClip, Stream, WatchEntry,
     WatchlistChange, check,
 };
 use rand::rngs::StdRng;
@@ -271,7 +271,7 @@ async fn detect(store: &Store) {
 async fn deliver(store: &Store, identity: &Identity) {
     loop {
         let status = store.outbox_status(identity.box_id).await.unwrap();
-        let batch = store.next_batch(identity.box_id, status.acked_seq, 50, 1 << 20).await.unwrap();
+        let batch = store.next_batch(identity.box_id, status.acked_seq, Pick::all(50, 1 << 20)).await.unwrap();
         match batch.records.last() {
             Some(last) => {
                 store.ack(identity.box_id, last.epoch, last.seq).await.unwrap();

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{Datelike, Local};
 use gtv_edge::base::identity::Identity;
 use gtv_edge::base::ids::DetectionId;
 use gtv_edge::base::plate::Plate;
 use gtv_edge::base::secret::Secret;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
-use gtv_edge::config::{CameraConfig, Config, S3Config, SyncConfig};
+use gtv_edge::config::{CameraConfig, Config, LaneConfig, LanesConfig, S3Config, SyncConfig};
 use gtv_edge::store::{
     AlertRow, AuditQuery, Bucket, ClipOutcome, DetectionRow, ObjectRef, Severity, Store, StoredClip, Stream,
 };
@@ -38,15 +39,14 @@ struct Centre {
 
 impl Centre {
     fn start() -> Self {
-        let postgres = Postgres::start_new();
-        let garage = Garage::start_empty();
-        let vended = [
-            ("GTV_SYNC_BOX_S3_ENDPOINT", garage.endpoint()),
-            ("GTV_SYNC_BOX_S3_ACCESS_KEY", support::garage::ACCESS_KEY.to_owned()),
-            ("GTV_SYNC_BOX_S3_SECRET_KEY", support::garage::SECRET_KEY.to_owned()),
-        ];
-        let vended: Vec<_> = vended.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let center = Center::start_with(&postgres, &garage, &vended);
+        let (postgres, garage) = (Postgres::start_new(), Garage::start_empty());
+        let center = Center::start_vending(&postgres, &garage);
+        Self { postgres, garage, center }
+    }
+
+    fn signing_uploads() -> Self {
+        let (postgres, garage) = (Postgres::start_new(), Garage::start_empty());
+        let center = Center::start_with(&postgres, &garage, &[("GTV_SYNC_BOX_S3_ACCESS", "presigned")]);
         Self { postgres, garage, center }
     }
 
@@ -411,6 +411,73 @@ async fn restored_backups_on_either_side_are_named_and_healed() {
     assert_eq!(centre.count("sync.chains").await, 3);
     assert_eq!(centre.count("ai.detections").await, 13);
     centre.assert_chains_are_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_box_without_keys_uploads_what_the_centre_signs() {
+    let mut centre = Centre::signing_uploads();
+    let (_, health) = centre.center.get("/healthz").unwrap();
+    assert!(health.contains("presigned"), "{health}");
+    let edge = EdgeBox::new(centre.center.url(), None);
+    let mut crops = Vec::new();
+    for number in 0..40 {
+        crops.push(edge.detect(number).await);
+    }
+    // Three parts, the last one short.
+    let large: Vec<u8> = (0..(17 << 20) + 5).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let clip = edge.attach_clip(crops[0].0, large.clone()).await;
+    edge.until_delivered().await;
+    assert_eq!(centre.stored(&edge.identity, &clip).await, large);
+    for (_, crop) in &crops {
+        assert_eq!(hex::encode(Sha256::digest(centre.stored(&edge.identity, crop).await)), crop.sha256);
+    }
+    assert_eq!(edge.status().objects, None);
+
+    // A new session signs again; a file that is not what its name says is told apart from a failing store.
+    centre.center.kill();
+    let (_, damaged) = edge.detect(100).await;
+    std::fs::write(edge.store().object_path(&damaged.sha256).unwrap(), b"altered!").unwrap();
+    edge.detect(101).await;
+    centre.center.start();
+    edge.until_delivered().await;
+    assert_eq!(centre.count("ai.detections").await, 42);
+    assert_eq!(centre.count("sync.objects WHERE checked = 'lost'").await, 1);
+    assert_eq!(centre.count("sync.incidents").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn lanes_keep_to_their_hours_and_limits_and_change_at_once() {
+    let centre = Centre::start();
+    let mut edge = EdgeBox::new(centre.center.url(), None);
+    edge.stop().await;
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let another_day = days[(Local::now().weekday().num_days_from_monday() as usize + 3) % 7];
+    let closed = LaneConfig { kbit_per_s: 0, windows: vec![format!("{another_day} 10:00-11:00")] };
+    edge.config.sync.lanes = LanesConfig { clips: closed, ..LanesConfig::default() };
+    edge.start();
+    let (first, _) = edge.detect(1).await;
+    edge.attach_clip(first, vec![7; 50_000]).await;
+    edge.alert(first).await;
+    edge.until("all but the clip", |status| status.waiting == [0, 0, 1, 0] && status.last_seq == status.acked_seq)
+        .await;
+    assert_eq!(centre.count("ai.detections").await, 1);
+    assert_eq!(centre.count("streaming.clips").await, 0, "not at this hour");
+
+    edge.running.as_ref().unwrap().2.set(&SyncConfig::default());
+    edge.until_delivered().await;
+    assert_eq!(centre.count("streaming.clips").await, 1);
+
+    let slow = LaneConfig { kbit_per_s: 160, windows: Vec::new() };
+    let lanes = LanesConfig { clips: slow, ..LanesConfig::default() };
+    edge.running.as_ref().unwrap().2.set(&SyncConfig { lanes, ..SyncConfig::default() });
+    let (second, _) = edge.detect(2).await;
+    let started = std::time::Instant::now();
+    edge.attach_clip(second, vec![8; 60_000]).await;
+    edge.detect(3).await;
+    edge.until_delivered().await;
+    // 20,000 bytes a second; the last piece leaves when those before it are through.
+    assert!(started.elapsed() > Duration::from_millis(2500), "{:?}", started.elapsed());
+    assert_eq!(centre.count("streaming.clips").await, 2);
 }
 
 fn copy_database(from: &Path, to: &Path) {

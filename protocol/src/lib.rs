@@ -12,6 +12,9 @@
 //!        Reject     the first record of a batch that was not committed, and why
 //! ```
 //!
+//! Between these the box may ask for the right to upload: `RenewAccess` for fresh credentials, or `SignUpload` and
+//! `FinishUpload` for one object where the center signs each upload.
+//!
 //! Each record is numbered `(epoch, seq)` and carries a SHA-256 over its predecessor's hash and its own bytes
 //! (`record::chain_hash`), so a lost, reordered, duplicated or altered record is noticed and named (`chain`).
 //! `seq` starts with 1 in each epoch; an epoch is the creation time of the box's database, so a box that lost its
@@ -32,8 +35,9 @@ pub use chain::{ChainFault, Position};
 pub use codec::{CodecError, decode, encode};
 pub use hex_bytes::{Hash, Nonce, PublicKey, Signature};
 pub use message::{
-    Ack, Batch, Challenge, Hello, Message, ObjectAccess, Proof, Refusal, RefusalCode, Reject, RejectCode,
-    SessionLimits, UnavailableObject, VersionRange, Welcome,
+    Ack, Batch, Challenge, FinishUpload, FinishedUpload, Hello, Message, ObjectAccess, Proof, Refusal, RefusalCode,
+    Reject, RejectCode, SessionLimits, SignUpload, SignedRequest, SignedUpload, UnavailableObject, VersionRange,
+    Welcome,
 };
 pub use record::{Draft, ObjectRef, Record, RecordError};
 

@@ -16,6 +16,9 @@ pub const OBJECTS_PER_RECORD_MAX: usize = 8;
 pub const UNAVAILABLE_MAX: usize = BATCH_RECORDS_MAX * OBJECTS_PER_RECORD_MAX;
 /// Bytes of one object (a closed recording segment is the largest).
 pub const OBJECT_BYTES_MAX: u64 = 8 << 30;
+/// Parts of one object (each but the last has 8 MiB), and of these signed at a time.
+pub const UPLOAD_PARTS_MAX: u32 = 1024;
+pub const SIGNED_PARTS_MAX: u32 = 32;
 /// Bytes of an identifier: camera, kind, bucket, prefeitura.
 pub const ID_BYTES_MAX: usize = 64;
 /// Bytes of a record's id, which may be put together of several identifiers and a time.

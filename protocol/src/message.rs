@@ -26,6 +26,12 @@ pub enum Message {
     /// The box asks for fresh object credentials; answered with `Access`.
     RenewAccess,
     Access(Option<ObjectAccess>),
+    /// The box asks for signed requests with which it uploads one object; only where the Welcome says `signs_uploads`.
+    SignUpload(SignUpload),
+    SignedUpload(SignedUpload),
+    /// All parts of an object are up, or it is given up.
+    FinishUpload(FinishUpload),
+    FinishedUpload(FinishedUpload),
     Ping {
         id: u64,
     },
@@ -144,6 +150,9 @@ pub struct Welcome {
     pub limits: SessionLimits,
     /// Where and how to upload; `None`: the box uses the credentials of its own configuration.
     pub access: Option<ObjectAccess>,
+    /// The center signs each upload (`SignUpload`) instead of handing out credentials.
+    #[serde(default)]
+    pub signs_uploads: bool,
 }
 
 /// Upload credentials, meant for this box only.
@@ -173,6 +182,105 @@ impl fmt::Debug for ObjectCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObjectCredentials").field("access_key", &self.access_key).finish_non_exhaustive()
     }
+}
+
+/// One object, or some parts of a large one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignUpload {
+    /// Chosen by the box; the answer has the same.
+    pub id: u64,
+    /// Logical name.
+    pub bucket: String,
+    pub sha256: Hash,
+    pub bytes: u64,
+    pub content_type: String,
+    /// For an object that goes in parts: the first one, from 0, and how many. 0 parts: the object goes in one request.
+    #[serde(default)]
+    pub first_part: u32,
+    #[serde(default)]
+    pub parts: u32,
+    /// The upload that these parts belong to; absent: begin one.
+    #[serde(default)]
+    pub upload: Option<String>,
+}
+
+impl SignUpload {
+    /// Bounds, checked on arrival.
+    pub fn validate(&self) -> Result<(), String> {
+        let texts = [("bucket", self.bucket.as_str()), ("content_type", &self.content_type)];
+        for (field, value) in texts.into_iter().chain(self.upload.as_deref().map(|upload| ("upload", upload))) {
+            if value.is_empty() || value.len() > limits::TEXT_BYTES_MAX || value.chars().any(char::is_control) {
+                return Err(format!("{field} must have 1 to {} bytes", limits::TEXT_BYTES_MAX));
+            }
+        }
+        if self.bytes > limits::OBJECT_BYTES_MAX {
+            return Err(format!("an object has at most {} bytes", limits::OBJECT_BYTES_MAX));
+        }
+        if self.parts > limits::SIGNED_PARTS_MAX || self.first_part > limits::UPLOAD_PARTS_MAX {
+            return Err(format!("at most {} parts at a time", limits::SIGNED_PARTS_MAX));
+        }
+        Ok(())
+    }
+}
+
+/// A PUT that needs no credentials.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRequest {
+    pub url: String,
+    /// To be sent exactly so.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.url.split('?').next().unwrap_or_default();
+        f.debug_struct("SignedRequest").field("place", &place).finish_non_exhaustive()
+    }
+}
+
+/// Answers `SignUpload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedUpload {
+    pub id: u64,
+    /// One a part, or one for the whole object; empty with `error`.
+    pub requests: Vec<SignedRequest>,
+    #[serde(default)]
+    pub upload: Option<String>,
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishUpload {
+    pub id: u64,
+    pub bucket: String,
+    pub sha256: Hash,
+    pub upload: String,
+    /// The ETag of each part, in order; empty: the upload is given up.
+    pub parts: Vec<String>,
+}
+
+impl FinishUpload {
+    /// Bounds, checked on arrival.
+    pub fn validate(&self) -> Result<(), String> {
+        let texts = [&self.bucket, &self.upload];
+        if texts.into_iter().chain(&self.parts).any(|text| text.is_empty() || text.len() > limits::TEXT_BYTES_MAX) {
+            return Err(format!("texts must have 1 to {} bytes", limits::TEXT_BYTES_MAX));
+        }
+        if self.parts.len() > limits::UPLOAD_PARTS_MAX as usize {
+            return Err(format!("an upload has at most {} parts", limits::UPLOAD_PARTS_MAX));
+        }
+        Ok(())
+    }
+}
+
+/// Answers `FinishUpload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedUpload {
+    pub id: u64,
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// Consecutive records of one chain. The signature covers the last record's hash, and through the chain all before

@@ -149,6 +149,39 @@ fn hashing_uses_the_text_of_the_body_not_its_meaning() {
     assert_eq!(fault(&records), Some(ChainFault::Altered { seq: 1 }));
 }
 
+#[test]
+fn what_a_box_asks_to_be_signed_is_bounded() {
+    let ask = gtv_protocol::SignUpload {
+        id: 1,
+        bucket: "recordings".into(),
+        sha256: HexBytes([3; 32]),
+        bytes: 17 << 20,
+        content_type: "video/mp4".into(),
+        first_part: 0,
+        parts: limits::SIGNED_PARTS_MAX,
+        upload: None,
+    };
+    ask.validate().unwrap();
+    let wrong = [
+        gtv_protocol::SignUpload { parts: limits::SIGNED_PARTS_MAX + 1, ..ask.clone() },
+        gtv_protocol::SignUpload { first_part: limits::UPLOAD_PARTS_MAX + 1, ..ask.clone() },
+        gtv_protocol::SignUpload { bytes: limits::OBJECT_BYTES_MAX + 1, ..ask.clone() },
+        gtv_protocol::SignUpload { content_type: "a\nb".into(), ..ask.clone() },
+        gtv_protocol::SignUpload { upload: Some("x".repeat(limits::TEXT_BYTES_MAX + 1)), ..ask.clone() },
+    ];
+    assert!(wrong.iter().all(|ask| ask.validate().is_err()));
+    let Message::SignUpload(back) = decode(&encode(&Message::SignUpload(ask.clone())).unwrap()).unwrap() else {
+        panic!("not a SignUpload")
+    };
+    assert_eq!(back, ask);
+    let parts = vec!["etag".to_owned(); limits::UPLOAD_PARTS_MAX as usize + 1];
+    let finish =
+        gtv_protocol::FinishUpload { id: 2, bucket: "b".into(), sha256: ask.sha256, upload: "u".into(), parts };
+    assert!(finish.validate().is_err());
+    let signed = gtv_protocol::SignedRequest { url: "https://s3/x?X-Amz-Signature=1".into(), headers: [].into() };
+    assert!(!format!("{signed:?}").contains("Signature"), "a signed address is a secret");
+}
+
 /// Frozen bytes: a change of the canonical form would orphan every chain already stored.
 #[test]
 fn the_canonical_form_is_frozen() {

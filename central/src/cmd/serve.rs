@@ -43,7 +43,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let events = Events::new(&args.events)?;
     let live = Live::start(&args.live)?;
     let stopping = CancellationToken::new();
-    let center = Arc::new(Center::new(db, objects, events, live.clone(), args, stopping.clone()));
+    let center = Arc::new(Center::new(db, objects, events, live.clone(), args, stopping.clone())?);
     let preparation = Arc::new(Preparation::default());
     let sessions = TaskTracker::new();
 

@@ -1,7 +1,9 @@
-//! The S3 side: the four buckets, checks of objects, provisioning. The only place that speaks S3.
+//! The S3 side: the four buckets, checks of objects, provisioning, access for the boxes. The only place that speaks S3.
 
 pub mod check;
 pub mod provision;
+pub mod sign;
+pub mod sts;
 
 use crate::settings::S3Args;
 use object_store::aws::{AmazonS3, AmazonS3Builder};

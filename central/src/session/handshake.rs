@@ -61,7 +61,8 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
         session: id,
         resume_after: newest,
         limits: SessionLimits::default(),
-        access: center.access_for(hello.box_id),
+        access: center.access.for_box(&center.objects, hello.box_id).await,
+        signs_uploads: center.access.signs_uploads(),
     };
     socket.send(&Message::Welcome(Box::new(welcome))).await?;
     info!(prefeitura, software = hello.software, epoch = hello.epoch, last_seq = hello.last_seq, "session began");

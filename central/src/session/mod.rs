@@ -1,5 +1,6 @@
 //! One session with one box: handshake, then batches until either side closes.
 
+mod access;
 mod batch;
 mod handshake;
 mod review;
@@ -12,8 +13,9 @@ use crate::metrics;
 use crate::objects::Objects;
 use crate::settings::{EnrolMode, ServeArgs};
 use ::metrics::{counter, gauge};
-use gtv_protocol::message::ObjectCredentials;
-use gtv_protocol::{Message, ObjectAccess, Position, PublicKey, Refusal, RefusalCode, record};
+pub use access::AccessError;
+use access::BoxAccess;
+use gtv_protocol::{Message, Position, PublicKey, Refusal, RefusalCode};
 use socket::{End, Socket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,19 +42,10 @@ pub struct Center {
     /// Absent: nobody configured a Redis.
     pub live: Option<Live>,
     pub api_per_minute: u64,
-    access: Option<BoxAccess>,
+    access: BoxAccess,
     sessions: Arc<Semaphore>,
     batches: Semaphore,
     pub stopping: CancellationToken,
-}
-
-/// S3 as it is handed to the boxes.
-struct BoxAccess {
-    endpoint: String,
-    region: String,
-    allow_http: bool,
-    credentials: ObjectCredentials,
-    minutes: u32,
 }
 
 impl Center {
@@ -63,22 +56,8 @@ impl Center {
         live: Option<Live>,
         args: &ServeArgs,
         stopping: CancellationToken,
-    ) -> Self {
-        let access = match (&args.box_s3_endpoint, &args.box_s3_access_key, &args.box_s3_secret_key) {
-            (Some(endpoint), Some(access_key), Some(secret_key)) => Some(BoxAccess {
-                endpoint: endpoint.clone(),
-                region: args.s3.s3_region.clone(),
-                allow_http: args.s3.s3_allow_http,
-                credentials: ObjectCredentials {
-                    access_key: access_key.clone(),
-                    secret_key: secret_key.clone(),
-                    session_token: None,
-                },
-                minutes: args.box_s3_minutes,
-            }),
-            _ => None,
-        };
-        Self {
+    ) -> Result<Self, AccessError> {
+        Ok(Self {
             db,
             objects,
             enrol: args.enrol,
@@ -86,23 +65,16 @@ impl Center {
             events,
             live,
             api_per_minute: args.live.api_per_minute,
-            access,
+            access: BoxAccess::new(args)?,
             sessions: Arc::new(Semaphore::new(args.sessions_max)),
             batches: Semaphore::new(BATCHES_AT_A_TIME),
             stopping,
-        }
+        })
     }
 
-    fn access_for(&self, box_id: Uuid) -> Option<ObjectAccess> {
-        self.access.as_ref().map(|access| ObjectAccess {
-            endpoint: access.endpoint.clone(),
-            region: access.region.clone(),
-            allow_http: access.allow_http,
-            buckets: self.objects.bucket_names(),
-            credentials: access.credentials.clone(),
-            key_prefix: record::object_prefix(box_id),
-            expires_us: now_us() + i64::from(access.minutes) * 60_000_000,
-        })
+    /// How boxes upload, for `/healthz`.
+    pub fn box_access(&self) -> String {
+        self.access.state()
     }
 }
 
@@ -191,13 +163,25 @@ async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
 
 async fn answer(center: &Center, session: &mut Session, frame: Vec<u8>) -> Result<Vec<Message>, Refusal> {
     let shutting_down = |_| unavailable("this gtv-sync is stopping".to_owned());
-    let _turn = center.batches.acquire().await.map_err(shutting_down)?;
+    let turn = center.batches.acquire().await.map_err(shutting_down)?;
     // Decompressing and parsing megabytes would hold up the other sessions of this thread.
     let decoded = tokio::task::spawn_blocking(move || gtv_protocol::decode(&frame)).await;
     match decoded {
         Ok(Ok(Message::Batch(batch))) => batch::process(center, session, batch).await,
         Ok(Ok(Message::Ping { id })) => Ok(vec![Message::Pong { id }]),
-        Ok(Ok(Message::RenewAccess)) => Ok(vec![Message::Access(center.access_for(session.box_id))]),
+        // Another server is asked: that is no reason to hold up batches.
+        Ok(Ok(Message::RenewAccess)) => {
+            drop(turn);
+            Ok(vec![Message::Access(center.access.for_box(&center.objects, session.box_id).await)])
+        }
+        Ok(Ok(Message::SignUpload(ask))) => {
+            drop(turn);
+            Ok(vec![center.access.sign(&center.objects, session.box_id, ask).await?])
+        }
+        Ok(Ok(Message::FinishUpload(ask))) => {
+            drop(turn);
+            Ok(vec![center.access.finish(&center.objects, session.box_id, ask).await?])
+        }
         Ok(Ok(_)) => Err(bad_message("this message belongs to the handshake or to the other side".to_owned())),
         Ok(Err(e)) => Err(bad_message(e.to_string())),
         Err(e) => Err(unavailable(format!("decoding failed: {e}"))),

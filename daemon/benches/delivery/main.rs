@@ -29,6 +29,11 @@ struct Args {
     backlog: usize,
     #[arg(long, default_value_t = 12_000)]
     crop_bytes: usize,
+    /// Of these with a clip, which go up beside the pictures of the others
+    #[arg(long, default_value_t = 12)]
+    clips: usize,
+    #[arg(long, default_value_t = 2 << 20)]
+    clip_bytes: usize,
     /// The uplink
     #[arg(long, default_value_t = 20.0)]
     mbit: f64,
@@ -55,9 +60,9 @@ async fn uploads(args: &Args) -> serde_json::Value {
     let bytes = (args.objects * args.object_bytes) as f64;
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
-        let mut edge = stage.edge_box();
-        edge.passages(args.objects, args.object_bytes).await;
-        let paths = edge.object_paths().await;
+        let mut edge = Stage::edge_box();
+        edge.passages(args.objects, args.object_bytes, 0, 0).await;
+        let paths = edge.object_paths();
         let started = Instant::now();
         raw_upload(&stage, &paths).await;
         raw.push(bytes / started.elapsed().as_secs_f64() / 1e6);
@@ -79,33 +84,35 @@ async fn uploads(args: &Args) -> serde_json::Value {
 async fn drain(args: &Args) -> serde_json::Value {
     let stage = Stage::new();
     let line = throttle::Line::new(args.mbit * 1e6 / 8.0);
-    let centre = line.forward(&stage.center.address()).await;
-    let s3 = line.forward(stage.garage.endpoint().trim_start_matches("http://")).await;
-    let mut edge = stage.edge_box();
-    edge.passages(args.backlog, args.crop_bytes).await;
+    let centre = line.forward(&stage.center.address());
+    let s3 = line.forward(stage.garage.endpoint().trim_start_matches("http://"));
+    let mut edge = Stage::edge_box();
+    edge.passages(args.backlog, args.crop_bytes, args.clips, args.clip_bytes).await;
 
     let watcher = stage.watch_alerts().await;
     let started = Instant::now();
     edge.start(&format!("ws://{}/sync/v1", centre.address), &format!("http://{}", s3.address));
     let raising = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
             watcher.raised(edge.alert().await);
         }
     };
     tokio::select! {
-        () = edge.until(|status| status.waiting[1] == 0 && status.last.seq == status.acked_seq) => {}
+        () = edge.until(|status| status.waiting[1..] == [0, 0, 0] && status.last.seq == status.acked_seq) => {}
         () = raising => {}
     }
     let elapsed = started.elapsed().as_secs_f64();
     let mut latencies = watcher.finish().await;
     latencies.sort_by(f64::total_cmp);
     let quantile = |q: f64| latencies[((latencies.len() - 1) as f64 * q).round() as usize];
-    let payload = (args.backlog * args.crop_bytes) as f64 + centre.upward_bytes() as f64;
+    let objects = args.backlog * args.crop_bytes + args.clips * args.clip_bytes;
+    let payload = objects as f64 + centre.upward_bytes() as f64;
     let theory = payload / line.bytes_per_s();
     edge.stop().await;
     json!({
         "backlog_passages": args.backlog,
+        "backlog_clips": args.clips,
         "uplink_mbit": args.mbit,
         "drain_s": rounded(elapsed),
         "drain_theory_s": rounded(theory),

@@ -13,7 +13,7 @@ use gtv_edge::base::secret::Secret;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::config::{Config, S3Config, SyncConfig};
-use gtv_edge::store::{AlertRow, Bucket, OutboxStatus, Severity, Store};
+use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, OutboxStatus, Severity, Store, StoredClip, Stream};
 use gtv_edge::sync;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
@@ -43,7 +43,7 @@ impl Stage {
         Self { postgres, garage, center }
     }
 
-    pub fn edge_box(&self) -> EdgeBox {
+    pub fn edge_box() -> EdgeBox {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let identity = Identity::open_or_create(folder.path()).expect("a fresh folder");
         let store = Store::open(folder.path()).expect("a fresh store");
@@ -108,21 +108,25 @@ pub struct EdgeBox {
 }
 
 impl EdgeBox {
-    /// Passages that wait, each with a crop of random bytes.
-    pub async fn passages(&mut self, count: usize, crop_bytes: usize) {
+    /// Passages that wait, each with a crop of random bytes, and the first of them with clips.
+    pub async fn passages(&mut self, count: usize, crop_bytes: usize, clips: usize, clip_bytes: usize) {
         let mut plates = Plates::new(7);
-        for _ in 0..count {
-            let mut bytes = vec![0; crop_bytes];
-            rand::rng().fill(&mut bytes[..]);
-            let crop = self.store.put_object(Bytes::from(bytes), "image/jpeg", Bucket::LprImages).await.expect("disk");
+        for number in 0..count {
+            let crop = self.store.put_object(noise(crop_bytes), "image/jpeg", Bucket::LprImages).await.expect("disk");
             self.objects.push(crop.sha256.clone());
             let mut row = passage(&plates.next(), UtcMicros::now().0);
             row.crop = Some(crop);
+            let (id, start, end) = (row.id, row.first_seen, row.last_seen);
             self.store.insert_detection(row).await.expect("disk");
+            if number < clips {
+                let object = self.store.put_object(noise(clip_bytes), "video/mp4", Bucket::Recordings).await;
+                let clip = StoredClip { object: object.expect("disk"), stream: Stream::Main, start, end };
+                self.store.attach_clip(id, ClipOutcome::Stored(clip)).await.expect("disk");
+            }
         }
     }
 
-    pub async fn object_paths(&self) -> Vec<PathBuf> {
+    pub fn object_paths(&self) -> Vec<PathBuf> {
         self.objects.iter().filter_map(|sha256| self.store.object_path(sha256)).collect()
     }
 
@@ -150,7 +154,7 @@ impl EdgeBox {
 
     pub async fn until(&self, reached: impl Fn(&OutboxStatus) -> bool) {
         while !reached(&self.store.outbox_status(self.identity.box_id).await.expect("the store answers")) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -171,6 +175,12 @@ impl EdgeBox {
         self.store.insert_alert(row, Some(Plate::normalize("ABC1D23"))).await.expect("disk");
         (id, at)
     }
+}
+
+fn noise(length: usize) -> Bytes {
+    let mut bytes = vec![0; length];
+    rand::rng().fill(&mut bytes[..]);
+    bytes.into()
 }
 
 /// The S3 client alone: the same files, as many at a time.

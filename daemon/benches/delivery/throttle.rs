@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 /// What a modem would hold for a connection; more would hide the bottleneck from the box.
 const BUFFER: u32 = 64 << 10;
 /// Bytes that go in one piece, so that connections take turns.
 const PIECE: usize = 4 << 10;
+/// What the modem holds of all connections together: a full uplink is this late.
+const QUEUE: Duration = Duration::from_millis(500);
 
 /// The bottleneck.
 #[derive(Clone)]
@@ -31,7 +33,7 @@ impl Line {
     }
 
     /// Listens on a port of its own for what goes to `target`.
-    pub async fn forward(&self, target: &str) -> Forward {
+    pub fn forward(&self, target: &str) -> Forward {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
@@ -54,16 +56,27 @@ impl Line {
 
     async fn join(&self, near: TcpStream, far: TcpStream, counter: &AtomicU64) {
         let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
-        let up = async {
-            let mut piece = vec![0; PIECE];
+        // Bounded by the queue of the line, which `enter` waits for.
+        let (queue, mut leaving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+        let up = async move {
             loop {
+                let mut piece = vec![0; PIECE];
                 let length = match near_in.read(&mut piece).await {
                     Ok(0) | Err(_) => break,
                     Ok(length) => length,
                 };
-                self.pass(length).await;
+                piece.truncate(length);
                 counter.fetch_add(length as u64, Ordering::Relaxed);
-                if far_out.write_all(&piece[..length]).await.is_err() {
+                let through = self.enter(length).await;
+                if queue.send((through, piece)).is_err() {
+                    break;
+                }
+            }
+        };
+        let out = async {
+            while let Some((through, piece)) = leaving.recv().await {
+                tokio::time::sleep_until(through.into()).await;
+                if far_out.write_all(&piece).await.is_err() {
                     break;
                 }
             }
@@ -73,17 +86,16 @@ impl Line {
             let _ = copy(&mut far_in, &mut near_out).await;
             let _ = near_out.shutdown().await;
         };
-        tokio::join!(up, down);
+        tokio::join!(up, out, down);
     }
 
-    /// Waits until these bytes are through.
-    async fn pass(&self, bytes: usize) {
-        let until = {
-            let mut free_at = self.free_at.lock().await;
-            *free_at = (*free_at).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s);
-            *free_at
-        };
-        tokio::time::sleep_until(until.into()).await;
+    /// Waits for room in the queue; when these bytes are through.
+    async fn enter(&self, bytes: usize) -> Instant {
+        let mut free_at = self.free_at.lock().await;
+        // Held meanwhile: nobody enters a full queue, and those who wait enter in turn.
+        tokio::time::sleep_until((*free_at).checked_sub(QUEUE).unwrap_or(*free_at).into()).await;
+        *free_at = (*free_at).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s);
+        *free_at
     }
 }
 

@@ -258,15 +258,16 @@ fn start_alerts(store: &Store, supervisor: &SupervisorHandle, recorder: &Recorde
     alerts::start(store.clone(), Arc::new(cameras), Arc::new(move || recorder.problem()), tasks);
 }
 
-/// Tells the centre about the cameras, at the start and whenever the list changes.
+/// Tells delivery about the cameras and the limits of the lanes, at the start and whenever they change.
 fn start_announcing(sync: sync::SyncHandle, supervisor: SupervisorHandle, tasks: &Tasks) {
     tasks.spawn("announce", OnExit::Restart, move |stop| {
         let (sync, supervisor) = (sync.clone(), supervisor.clone());
         async move {
             let mut config = supervisor.watch_config();
             loop {
-                let cameras = config.borrow_and_update().cameras.clone();
-                sync.announce_cameras(&cameras).await?;
+                let now = config.borrow_and_update().clone();
+                sync.set(&now.sync);
+                sync.announce_cameras(&now.cameras).await?;
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     // The supervisor ends before delivery does: then there is nothing left to announce.
@@ -295,7 +296,8 @@ fn health_snapshot(lpr: &Engine, sync: &sync::SyncHandle, recorder: &Recorder, s
                         "dropped_fragments": recorded.dropped_fragments, "full_in_s": storage.forecast.full_in_s,
                         "disks": storage.disks, "stuck": storage.stuck },
             "lpr": { "state": lpr.state, "provider": lpr.provider, "reason": lpr.reason },
-            "sync": { "connected": sync.connected, "acked_seq": sync.acked_seq, "pending": sync.pending() },
+            "sync": { "connected": sync.connected, "acked_seq": sync.acked_seq, "pending": sync.pending(),
+                      "spool": sync.spool },
         })
     })
 }

@@ -32,7 +32,7 @@ pub use push::{PushConfig, PushStream};
 pub use record::{ClipConfig, LiveConfig, RecordConfig};
 pub use record_mode::{RecordMode, Schedule, StreamRecord};
 pub use site::{BoxConfig, LogConfig};
-pub use sync::{S3Config, SyncConfig};
+pub use sync::{LaneConfig, LanesConfig, S3Config, SyncConfig};
 pub use validate::validate;
 pub use web::WebConfig;
 pub use zone::{ZONE_POINTS, ZONES_MAX, ZoneConfig, ZoneKind};

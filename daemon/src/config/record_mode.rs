@@ -94,6 +94,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// Of weekly times; `None` where one of them cannot be read. Without any it is always.
+    pub fn of(entries: &[String]) -> Option<Self> {
+        let spans: Result<Vec<_>, ()> = entries.iter().map(|text| parse(text)).collect();
+        Some(Self { allowed: spans.ok()?.concat(), always: entries.is_empty() })
+    }
+
     pub fn is_always(&self) -> bool {
         self.always
     }

@@ -57,6 +57,13 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         );
     }
     check((1..=5000).contains(&config.sync.batch_records), "sync.batch_records", "choose from 1 to 5000");
+    let lanes = &config.sync.lanes;
+    for (name, lane) in [("detections", &lanes.detections), ("clips", &lanes.clips), ("recordings", &lanes.recordings)]
+    {
+        for (inner, message) in lane.problems() {
+            check(false, &format!("sync.lanes.{name}.{inner}"), message);
+        }
+    }
     if let Some(s3) = &config.sync.s3 {
         let url = Url::parse(&s3.endpoint);
         let secure = url.as_ref().is_ok_and(|u| u.scheme() == "https" || (u.scheme() == "http" && s3.allow_http));

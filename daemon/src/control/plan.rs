@@ -1,7 +1,7 @@
 //! Pure. What has to happen so that a box running on `old` runs on `new`; start-up is the same with an empty `old` (C2).
 
 use crate::base::ids::CameraId;
-use crate::config::{CameraConfig, Config};
+use crate::config::{CameraConfig, Config, SyncConfig};
 
 /// One step. Stops come before starts, so that what is freed can be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn plan(old: &Config, new: &Config) -> Vec<Action> {
         ("clips", old.clips == new.clips),
         ("live", old.live == new.live),
         ("lpr", old.lpr == new.lpr),
-        ("sync", old.sync == new.sync),
+        ("sync", same_delivery(&old.sync, &new.sync)),
         ("mqtt", old.mqtt == new.mqtt),
     ];
     actions.extend(fixed.into_iter().filter(|(_, same)| !same).map(|(section, _)| Action::NeedsRestart(section)));
@@ -52,6 +52,11 @@ pub fn plan(old: &Config, new: &Config) -> Vec<Action> {
 
 fn runs(camera: &CameraConfig) -> bool {
     camera.enabled
+}
+
+/// Whether the two differ in nothing but what the running delivery is told.
+fn same_delivery(old: &SyncConfig, new: &SyncConfig) -> bool {
+    SyncConfig { lanes: new.lanes.clone(), recordings: new.recordings.clone(), ..old.clone() } == *new
 }
 
 /// Whether the two differ in nothing but what a running pipeline can be told.

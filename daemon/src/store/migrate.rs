@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0009_coverage.sql"),
     include_str!("steps/0010_segment_clocks.sql"),
     include_str!("steps/0011_stream_logins.sql"),
+    include_str!("steps/0012_whole_recordings.sql"),
 ];
 
 /// The newest schema this program knows.

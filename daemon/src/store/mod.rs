@@ -18,6 +18,7 @@ mod locks;
 mod migrate;
 mod objects;
 mod outbox;
+mod pick;
 mod proofs;
 mod readers;
 mod recordings;
@@ -37,6 +38,7 @@ mod watch_index;
 #[cfg(test)]
 mod watch_tests;
 mod watchlists;
+mod whole;
 mod writer;
 
 use std::fs::File;
@@ -58,11 +60,13 @@ pub use find::{DetectionPage, Similar};
 pub use hits::{AlertPolicy, HIT, WatchStatus};
 pub use locks::LOCKS_MAX;
 pub use outbox::{Batch, Lane, OutboxStatus};
+pub use pick::{Pick, Upload};
 pub use rows::*;
 pub use stream_logins::STREAM_LOGINS_MAX;
 pub use users::Rotation;
 pub use watch_entries::{ENTRIES_MAX, Imported, REASON_MAX};
 pub use watchlists::{LISTS_MAX, NAME_MAX, WatchlistChange};
+pub use whole::Requested;
 
 use crate::base::tasks::{OnExit, Tasks};
 

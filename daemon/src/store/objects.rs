@@ -68,32 +68,6 @@ impl Store {
         self.read("read an object row", move |c| get(c, &sha256)).await
     }
 
-    /// Objects that records wait for: first those that hold up the chain, then in the order of the lanes (S1, S4).
-    pub async fn objects_to_upload(&self, limit: usize) -> Result<Vec<ObjectRef>, StoreError> {
-        self.read("list objects to upload", move |c| {
-            let mut objects: Vec<ObjectRef> = Vec::new();
-            let held = ("b.seq IS NOT NULL AND b.missing > 0", "b.seq");
-            let waiting = ("b.seq IS NULL AND b.missing > 0", "b.lane, b.id");
-            for (filter, order) in [held, waiting] {
-                let mut statement = c.prepare_cached(&format!(
-                    "SELECT o.sha256, o.bytes, o.content_type, o.bucket
-                     FROM outbox b CROSS JOIN outbox_objects x ON x.outbox_id = b.id
-                        CROSS JOIN objects o ON o.sha256 = x.sha256
-                     WHERE {filter} AND o.uploaded_at IS NULL AND o.lost IS NULL
-                     ORDER BY {order} LIMIT ?1"
-                ))?;
-                for object in statement.query_map([limit as i64], read)? {
-                    let object = object?;
-                    if objects.len() < limit && !objects.contains(&object) {
-                        objects.push(object);
-                    }
-                }
-            }
-            Ok(objects)
-        })
-        .await
-    }
-
     /// The object store has the bytes and confirmed their checksum.
     pub async fn mark_uploaded(&self, sha256: &str) -> Result<(), StoreError> {
         let sha256 = sha256.to_owned();
@@ -180,6 +154,33 @@ impl Store {
         }
     }
 
+    /// Bytes of the objects that records still wait for.
+    pub async fn spool_bytes(&self) -> Result<u64, StoreError> {
+        self.read("sum up what waits for its upload", |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT coalesce(sum(bytes), 0) FROM objects o WHERE uploaded_at IS NULL AND lost IS NULL
+                    AND EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = o.sha256)",
+            )?;
+            Ok(statement.query_one([], |row| unsigned(row, 0))?)
+        })
+        .await
+    }
+
+    /// The objects that go first when the spool is full: video before pictures, the oldest first; none of locked passages.
+    pub async fn spool_oldest(&self, limit: usize) -> Result<Vec<ObjectRef>, StoreError> {
+        self.read("list what waits longest for its upload", move |c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT sha256, bytes, content_type, bucket FROM objects WHERE uploaded_at IS NULL AND lost IS NULL
+                    AND EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = objects.sha256) AND {}
+                 ORDER BY bucket <> 'recordings', created_at LIMIT ?1",
+                locks::OBJECT_UNLOCKED
+            ))?;
+            let rows = statement.query_map([limit as i64], read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// Bytes of all object files.
     pub async fn objects_bytes(&self) -> Result<u64, StoreError> {
         self.read("sum up objects", |c| {
@@ -209,7 +210,7 @@ pub(super) fn get(c: &Connection, sha256: &str) -> Result<Option<ObjectRef>, Sto
     Ok(statement.query_one([sha256], read).optional()?)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<ObjectRef> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ObjectRef> {
     Ok(ObjectRef { sha256: row.get(0)?, bytes: unsigned(row, 1)?, content_type: row.get(2)?, bucket: row.get(3)? })
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::events::StoreEvent;
 use super::rows::ObjectRef;
 use super::sql::{Json, unsigned};
-use super::{Store, StoreError, objects, proofs, state};
+use super::{Pick, Store, StoreError, objects, pick, proofs, state};
 use crate::base::ids::BoxId;
 use crate::base::time::UtcMicros;
 
@@ -26,10 +26,28 @@ pub enum Lane {
     Detections = 1,
     /// Clips and the ledger of what is and is not recorded.
     Bulk = 2,
+    /// Recordings with their video, on request or by rule.
+    Recordings = 3,
 }
 
 impl Lane {
-    pub const ALL: [Self; 3] = [Self::Alerts, Self::Detections, Self::Bulk];
+    pub const COUNT: usize = 4;
+    pub const ALL: [Self; Self::COUNT] = [Self::Alerts, Self::Detections, Self::Bulk, Self::Recordings];
+
+    /// As the metrics and the configuration call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Detections => "detections",
+            Self::Bulk => "clips",
+            Self::Recordings => "recordings",
+        }
+    }
+
+    /// From the database; what a newer version may have written goes last.
+    pub(super) fn of(number: u8) -> Self {
+        Self::ALL.into_iter().find(|lane| *lane as u8 == number).unwrap_or(Self::Recordings)
+    }
 }
 
 /// Consecutive records of the chain, ready to be sent, and which of their objects will never come.
@@ -37,6 +55,25 @@ impl Lane {
 pub struct Batch {
     pub records: Vec<Record>,
     pub unavailable: Vec<UnavailableObject>,
+    /// Bytes of the records of each lane, before compression.
+    pub lane_bytes: [usize; Lane::COUNT],
+}
+
+impl Batch {
+    pub fn bytes(&self) -> usize {
+        self.lane_bytes.iter().sum()
+    }
+
+    fn push(&mut self, lane: Lane, record: Record, max_bytes: usize) -> bool {
+        let bytes = record.wire_bytes();
+        // One record always fits, or a large one would wait forever.
+        if !self.records.is_empty() && self.bytes() + bytes > max_bytes {
+            return false;
+        }
+        self.lane_bytes[lane as usize] += bytes;
+        self.records.push(record);
+        true
+    }
 }
 
 /// Where delivery stands.
@@ -47,7 +84,7 @@ pub struct OutboxStatus {
     /// Everything up to this number is committed at the centre.
     pub acked_seq: u64,
     /// Records without a number, by lane; those that wait for an upload are among them.
-    pub waiting: [u64; 3],
+    pub waiting: [u64; Lane::COUNT],
     /// Records without a number that wait for an object to be uploaded.
     pub blocked: u64,
 }
@@ -81,15 +118,9 @@ impl Store {
         begun.ok_or_else(|| StoreError::not_found("the chain"))
     }
 
-    /// The records after `after`, at most `max_records` of about `max_bytes` together; numbers waiting ones as needed.
-    pub async fn next_batch(
-        &self,
-        box_id: BoxId,
-        after: u64,
-        max_records: usize,
-        max_bytes: usize,
-    ) -> Result<Batch, StoreError> {
-        self.write("build a batch", move |tx| next_batch(tx, box_id, after, max_records, max_bytes)).await
+    /// The records after `after`, as many as `pick` allows; numbers waiting ones as needed.
+    pub async fn next_batch(&self, box_id: BoxId, after: u64, pick: Pick) -> Result<Batch, StoreError> {
+        self.write("build a batch", move |tx| next_batch(tx, box_id, after, &pick)).await
     }
 
     /// The centre has committed everything up to `seq`. Returns how many records that newly confirms.
@@ -179,7 +210,7 @@ impl Store {
             let mut statement = tx.prepare_cached(
                 "DELETE FROM outbox WHERE id IN
                  (SELECT id FROM outbox WHERE seq IS NULL AND kind NOT IN ('tombstone', 'proof')
-                  ORDER BY lane DESC, id LIMIT ?1)
+                  ORDER BY lane + whole DESC, id LIMIT ?1)
                  RETURNING created_at",
             )?;
             let made: Vec<UtcMicros> =
@@ -251,10 +282,10 @@ impl Chain {
 fn status(c: &Connection) -> Result<Option<OutboxStatus>, StoreError> {
     let Some(chain) = Chain::load(c)? else { return Ok(None) };
     // Two questions, because each is answered by a partial index alone.
-    let count = |filter: &str| -> Result<[u64; 3], StoreError> {
-        let mut lanes = [0; 3];
+    let count = |filter: &str| -> Result<[u64; Lane::COUNT], StoreError> {
+        let mut lanes = [0; Lane::COUNT];
         let mut statement = c.prepare_cached(&format!(
-            "SELECT lane, count(*) FROM outbox WHERE seq IS NULL AND {filter} GROUP BY lane"
+            "SELECT lane + whole, count(*) FROM outbox WHERE seq IS NULL AND {filter} GROUP BY lane + whole"
         ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -295,10 +326,13 @@ pub(super) fn put(
         .map_err(|e| StoreError::invalid(format!("record {} {thing}", body.kind().as_str()), e.to_string()))?;
     let mut objects: Vec<&ObjectRef> = objects.to_vec();
     objects.dedup_by(|a, b| a.sha256 == b.sha256);
+    // A column of its own: older databases know three lanes.
+    let whole = lane == Lane::Recordings;
+    let column = if whole { Lane::Bulk } else { lane } as i64;
     c.prepare_cached(
-        "INSERT INTO outbox (lane, kind, thing, objects, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO outbox (lane, whole, kind, thing, objects, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![lane as i64, draft.kind, thing, Json(&objects), draft.body.get(), created_at])?;
+    .execute(params![column, whole, draft.kind, thing, Json(&objects), draft.body.get(), created_at])?;
     let id = c.last_insert_rowid();
     if !matches!(body, Body::Proof(_)) {
         proofs::count(c, created_at, objects.len())?;
@@ -319,21 +353,22 @@ pub(super) fn put(
     Ok(())
 }
 
-const COLUMNS: &str = "id, kind, thing, objects, body, created_at, seq, prev, hash, missing";
+pub(super) const COLUMNS: &str = "id, kind, thing, objects, body, created_at, seq, prev, hash, missing, lane + whole";
 
 /// A row of the outbox.
 pub(super) struct OutboxRow {
-    id: i64,
-    kind: String,
+    pub(super) id: i64,
+    pub(super) kind: String,
     thing: String,
     objects: Vec<ObjectRef>,
     body: String,
-    created_at: UtcMicros,
+    pub(super) created_at: UtcMicros,
+    lane: Lane,
     link: Option<(u64, String, String)>,
     missing: u64,
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     let seq: Option<i64> = row.get(6)?;
     let link = match seq {
         Some(seq) => Some((seq as u64, row.get(7)?, row.get(8)?)),
@@ -346,6 +381,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         objects: row.get::<_, Json<Vec<ObjectRef>>>(3)?.0,
         body: row.get(4)?,
         created_at: row.get(5)?,
+        lane: Lane::of(row.get(10)?),
         link,
         missing: unsigned(row, 9)?,
     })
@@ -390,54 +426,34 @@ pub(super) fn numbered_rows(c: &Connection, after: u64, limit: usize) -> Result<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn ready_rows(c: &Connection, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM outbox WHERE seq IS NULL AND missing = 0 ORDER BY lane, id LIMIT ?1"
-    ))?;
-    let rows = statement.query_map([limit as i64], read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn next_batch(
-    c: &Connection,
-    box_id: BoxId,
-    after: u64,
-    max_records: usize,
-    max_bytes: usize,
-) -> Result<Batch, StoreError> {
+fn next_batch(c: &Connection, box_id: BoxId, after: u64, pick: &Pick) -> Result<Batch, StoreError> {
     let chain = Chain::load_or_begin(c, box_id)?;
     let mut batch = Batch::default();
-    let mut bytes = 0;
-    let fits = |record: &Record, bytes: &mut usize, first: bool| {
-        *bytes += record.wire_bytes();
-        first || *bytes <= max_bytes
-    };
-    for row in numbered_rows(c, after, max_records)? {
+    for row in numbered_rows(c, after, pick.max_records)? {
         if row.missing > 0 {
             // Its object is being uploaded again; what follows must wait for it, or the chain would have a hole.
             return with_lost_objects(c, batch);
         }
-        let record = row.numbered(box_id, chain.last.epoch)?;
-        if !fits(&record, &mut bytes, batch.records.is_empty()) {
+        let lane = row.lane;
+        if !batch.push(lane, row.numbered(box_id, chain.last.epoch)?, pick.max_bytes) {
             return with_lost_objects(c, batch);
         }
-        batch.records.push(record);
     }
     let mut last = chain.last;
     // Only the end of the chain may be extended: a batch that stops before it must not skip what is between.
     let reached = batch.records.last().map_or(after, |record| record.seq);
     if reached == last.seq {
-        for row in ready_rows(c, max_records - batch.records.len())? {
-            let id = row.id;
+        for row in pick::ready_rows(c, pick, pick.max_records - batch.records.len())? {
+            let (id, lane) = (row.id, row.lane);
             let record = row.draft(box_id)?.seal(box_id.0, last.epoch, last.seq + 1, last.hash);
-            if !fits(&record, &mut bytes, batch.records.is_empty()) {
+            let next = Position { epoch: record.epoch, seq: record.seq, hash: record.hash };
+            let link = (record.prev_hash.to_string(), record.hash.to_string());
+            if !batch.push(lane, record, pick.max_bytes) {
                 break;
             }
-            c.prepare_cached("UPDATE outbox SET epoch = ?2, seq = ?3, prev = ?4, hash = ?5 WHERE id = ?1")?.execute(
-                params![id, record.epoch, record.seq as i64, record.prev_hash.to_string(), record.hash.to_string()],
-            )?;
-            last = Position { epoch: record.epoch, seq: record.seq, hash: record.hash };
-            batch.records.push(record);
+            c.prepare_cached("UPDATE outbox SET epoch = ?2, seq = ?3, prev = ?4, hash = ?5 WHERE id = ?1")?
+                .execute(params![id, next.epoch, next.seq as i64, link.0, link.1])?;
+            last = next;
         }
     }
     if last != chain.last {

@@ -134,6 +134,7 @@ mod tests {
     use gtv_protocol::{Hash, Record};
 
     use super::*;
+    use crate::store::Pick;
 
     fn camera() -> Body {
         Body::Camera(Camera {
@@ -163,13 +164,13 @@ mod tests {
         for name in ["a", "b", "c"] {
             store.enqueue(Lane::Detections, camera(), name).await.unwrap();
         }
-        let sent = store.next_batch(box_id, 0, 2, 1 << 20).await.unwrap().records;
+        let sent = store.next_batch(box_id, 0, Pick::all(2, 1 << 20)).await.unwrap().records;
         let (now, later) = (UtcMicros::now(), UtcMicros::now().add_micros(HOUR_US));
         assert!(!store.prove(&identity, now).await.unwrap(), "the hour is not over");
         assert!(store.prove(&identity, later).await.unwrap());
         assert!(!store.prove(&identity, later).await.unwrap(), "nothing is new");
 
-        let rest = store.next_batch(box_id, 2, 9, 1 << 20).await.unwrap().records;
+        let rest = store.next_batch(box_id, 2, Pick::all(9, 1 << 20)).await.unwrap().records;
         let proof = proof_of(&rest[1]);
         let hashes: Vec<Hash> = sent.iter().map(|record| record.hash).collect();
         assert_eq!((proof.first_seq, proof.last_seq, proof.root), (1, 2, merkle::root(&hashes)));
@@ -180,14 +181,14 @@ mod tests {
         // The next one goes on where this one ended, in a chain of its own after a new epoch.
         store.enqueue(Lane::Detections, camera(), "d").await.unwrap();
         assert!(store.prove(&identity, later).await.unwrap());
-        let next = store.next_batch(box_id, 4, 9, 1 << 20).await.unwrap().records;
+        let next = store.next_batch(box_id, 4, Pick::all(9, 1 << 20)).await.unwrap().records;
         let next = proof_of(&next[1]);
         assert_eq!((next.first_seq, next.last_seq, next.hours[0].records), (3, 4, 4));
         assert_eq!(next.ledger, proof.ledger);
         store.begin_epoch(box_id, next.epoch + 1, true).await.unwrap();
         store.enqueue(Lane::Detections, camera(), "e").await.unwrap();
         assert!(store.prove(&identity, later).await.unwrap());
-        let again = store.next_batch(box_id, 0, 20, 1 << 20).await.unwrap().records;
+        let again = store.next_batch(box_id, 0, Pick::all(20, 1 << 20)).await.unwrap().records;
         let newest = proof_of(again.iter().rfind(|record| record.kind == "proof").unwrap());
         assert_eq!((newest.epoch, newest.first_seq, newest.last_seq), (next.epoch + 1, 1, 0), "nothing has a number");
         assert_eq!(newest.hours[0].records, 5, "told again is not told twice");
@@ -203,7 +204,7 @@ mod tests {
         }
         assert_eq!(store.bound_outbox(1).await.unwrap(), 2);
         store.prove(&identity, UtcMicros::now().add_micros(HOUR_US)).await.unwrap();
-        let records = store.next_batch(identity.box_id, 0, 9, 1 << 20).await.unwrap().records;
+        let records = store.next_batch(identity.box_id, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
         let proof = proof_of(records.iter().find(|record| record.kind == "proof").unwrap());
         assert_eq!((proof.hours[0].records, proof.hours[0].evicted), (4, 2), "three cameras and the tombstone");
     }
@@ -214,7 +215,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let identity = Identity::open_or_create(folder.path()).unwrap();
         store.enqueue(Lane::Detections, camera(), "a").await.unwrap();
-        let batch = store.next_batch(identity.box_id, 0, 9, 1 << 20).await.unwrap();
+        let batch = store.next_batch(identity.box_id, 0, Pick::all(9, 1 << 20)).await.unwrap();
         store.ack(identity.box_id, batch.records[0].epoch, 1).await.unwrap();
         assert_eq!(store.prune_outbox(0, 9).await.unwrap(), 0);
         store.prove(&identity, UtcMicros::now().add_micros(HOUR_US)).await.unwrap();

@@ -129,22 +129,28 @@ async fn alerts_overtake_and_objects_come_before_rows() {
     store.insert_alert(alert(300), Some(with_crop.plate.clone())).await.unwrap();
 
     let status = store.outbox_status(BOX).await.unwrap();
-    assert_eq!((status.waiting, status.blocked, status.pending()), ([1, 2, 1], 2, 4));
-    assert_eq!(store.objects_to_upload(9).await.unwrap(), [crop.clone(), clip.clone()]);
+    assert_eq!((status.waiting, status.blocked, status.pending()), ([1, 2, 1, 0], 2, 4));
+    let upload = |object: &ObjectRef, lane| Upload { object: object.clone(), lane, new: false };
+    let waiting = [upload(&crop, Lane::Detections), upload(&clip, Lane::Bulk)];
+    assert_eq!(store.objects_to_upload(9, Pick::all(9, 9)).await.unwrap(), waiting);
     let kinds = |batch: &Batch| batch.records.iter().map(|r| r.kind.clone()).collect::<Vec<_>>();
-    let first = store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap();
+    let first = store.next_batch(BOX, 0, Pick::all(10, 1 << 20)).await.unwrap();
     assert_eq!(kinds(&first), ["alert", "detection"]);
 
     store.mark_uploaded(&crop.sha256).await.unwrap();
     store.mark_object_lost(&clip.sha256, "disk failed").await.unwrap();
-    let again = store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap();
+    let again = store.next_batch(BOX, 0, Pick::all(10, 1 << 20)).await.unwrap();
     assert_eq!(kinds(&again), ["alert", "detection", "detection", "clip"]);
     assert_eq!(again.unavailable.len(), 1);
     assert_eq!(again.unavailable[0].reason, "disk failed");
     let start = Position::start(BOX.0, again.records[0].epoch);
     assert_eq!(chain::follow(BOX.0, start, &again.records).2, None);
-    assert_eq!(kinds(&store.next_batch(BOX, 2, 1, 1 << 20).await.unwrap()), ["detection"]);
-    assert_eq!(kinds(&store.next_batch(BOX, 1, 10, 1).await.unwrap()), ["detection"], "one record always fits");
+    assert_eq!(kinds(&store.next_batch(BOX, 2, Pick::all(1, 1 << 20)).await.unwrap()), ["detection"]);
+    assert_eq!(
+        kinds(&store.next_batch(BOX, 1, Pick::all(10, 1)).await.unwrap()),
+        ["detection"],
+        "one record always fits"
+    );
 
     let epoch = start.epoch;
     assert!(store.ack(BOX, epoch, 5).await.is_err());
@@ -161,7 +167,7 @@ async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
     for at in 1..=6 {
         store.insert_detection(passage("ABC1D23", at)).await.unwrap();
     }
-    let batch = store.next_batch(BOX, 0, 5, 1 << 20).await.unwrap();
+    let batch = store.next_batch(BOX, 0, Pick::all(5, 1 << 20)).await.unwrap();
     let epoch = batch.records[0].epoch;
     store.ack(BOX, epoch, 4).await.unwrap();
     assert_eq!(store.chain_hash(BOX, 2).await.unwrap(), Some(batch.records[1].hash));
@@ -176,12 +182,12 @@ async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
     assert!(store.rewind(BOX, 3).await.unwrap());
     assert!(store.begin_epoch(BOX, epoch, true).await.is_err());
     store.begin_epoch(BOX, epoch + 1, true).await.unwrap();
-    let fresh = store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap();
+    let fresh = store.next_batch(BOX, 0, Pick::all(10, 1 << 20)).await.unwrap();
     assert_eq!(fresh.records.len(), 4, "the kept ones, and the one and the proof that never had a number");
     assert_eq!(chain::follow(BOX.0, Position::start(BOX.0, epoch + 1), &fresh.records).2, None);
     store.ack(BOX, epoch + 1, 1).await.unwrap();
     store.begin_epoch(BOX, epoch + 2, false).await.unwrap();
-    assert_eq!(store.next_batch(BOX, 0, 10, 1 << 20).await.unwrap().records.len(), 3);
+    assert_eq!(store.next_batch(BOX, 0, Pick::all(10, 1 << 20)).await.unwrap().records.len(), 3);
 }
 
 /// A segment of `seconds` one-second fragments of 10 bytes after a head of 4, with its file.
@@ -288,7 +294,7 @@ async fn unsynced_evidence_goes_last_and_leaves_a_tombstone() {
     let gone = store.delete_segment(evidence, "space").await.unwrap().unwrap();
     assert_eq!(gone.path, "recordings/gate/100.mp4");
     assert_eq!(store.delete_segment(evidence, "space").await.unwrap(), None);
-    let records = store.next_batch(BOX, 0, 9, 1 << 20).await.unwrap().records;
+    let records = store.next_batch(BOX, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
     assert_eq!(records.last().unwrap().kind, "tombstone");
     assert_eq!(store.recording_totals().await.unwrap()[0].bytes, 0);
 }
@@ -317,7 +323,7 @@ async fn check_finds_nothing_on_a_good_store_and_names_what_is_broken() {
         drops: std::collections::BTreeMap::new(),
     };
     store.enqueue(Lane::Detections, Body::BoxStatus(status), "status").await.unwrap();
-    store.next_batch(BOX, 0, 5, 1 << 20).await.unwrap();
+    store.next_batch(BOX, 0, Pick::all(5, 1 << 20)).await.unwrap();
     assert_eq!(check(folder.path(), Some(BOX), Depth::Deep).unwrap(), [], "while the daemon runs");
     let object_file = store.object_path(&crop.sha256).unwrap();
     drop(store);

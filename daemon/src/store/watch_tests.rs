@@ -64,7 +64,7 @@ async fn a_listed_vehicle_raises_an_alert_with_its_passage() {
     assert!(!alert.title.contains("BRA2E") && !format!("{alert:?}").contains("BRA2E"), "{alert:?}");
     assert!(matches!(events.try_recv().unwrap(), StoreEvent::Detection(_)));
     assert!(matches!(events.try_recv().unwrap(), StoreEvent::Alert(row) if row.detail["match"] == "equivalent"));
-    let records = store.next_batch(BOX, 0, 9, 1 << 20).await.unwrap().records;
+    let records = store.next_batch(BOX, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
     let told =
         records.iter().filter(|record| record.kind == "alert" && record.body.get().contains(r#""reason":"stolen""#));
     assert_eq!(told.count(), 3, "the centre knows why");

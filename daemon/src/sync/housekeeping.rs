@@ -2,9 +2,10 @@
 //! is bounded, and detections and objects end with `record.max_age`. What the
 //! centre has not acknowledged yet stays longer (S1), except where there is no centre to wait for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::SyncError;
+use super::forecast::{Spool, Trend};
 use super::status::Reporter;
 use crate::base::identity::Identity;
 use crate::base::metrics::dropped;
@@ -14,6 +15,8 @@ use crate::config::Config;
 use crate::store::Store;
 
 const INTERVAL: Duration = Duration::from_secs(600);
+/// How often it is looked at how much waits.
+const LOOK: Duration = Duration::from_secs(15);
 /// About 2 GiB of records: months of a busy box without its centre.
 const OUTBOX_MAX: u64 = 2_000_000;
 /// Rows a transaction, so that nobody waits long behind it.
@@ -22,28 +25,73 @@ const PAGE: usize = 500;
 pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report: &Reporter, tasks: &Tasks) {
     let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
     let keep_us = config.record.max_age.micros();
-    let has_centre = !config.sync.url.is_empty();
+    let (has_centre, bytes_max) = (!config.sync.url.is_empty(), config.sync.spool_max.0);
     tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
         let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
         async move {
+            let mut trend = Trend::default();
+            let mut expired: Option<Instant> = None;
             loop {
-                let gone = store.bound_outbox(OUTBOX_MAX).await?;
-                if gone > 0 {
-                    dropped("outbox", "full", gone);
-                    tracing::error!(records = gone, "records went because too many wait for the centre");
+                if expired.is_none_or(|at| at.elapsed() >= INTERVAL) {
+                    expired = Some(Instant::now());
+                    let gone = store.bound_outbox(OUTBOX_MAX).await?;
+                    if gone > 0 {
+                        dropped("outbox", "full", gone);
+                        tracing::error!(records = gone, "records went because too many wait for the centre");
+                    }
+                    expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
+                    if has_centre {
+                        store.prove(&identity, UtcMicros::now()).await?;
+                    }
                 }
-                expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
+                let outbox = store.outbox_status(identity.box_id).await?;
+                report.outbox(outbox);
                 if has_centre {
-                    store.prove(&identity, UtcMicros::now()).await?;
+                    let bytes = bound_spool(&store, bytes_max).await?;
+                    let spool = Spool {
+                        bytes,
+                        bytes_max: if bytes_max == 0 { u64::MAX } else { bytes_max },
+                        records: outbox.pending(),
+                        records_max: OUTBOX_MAX,
+                        ..Spool::default()
+                    };
+                    report.spool(trend.add(UtcMicros::now(), spool));
                 }
-                report.outbox(store.outbox_status(identity.box_id).await?);
                 tokio::select! {
-                    () = tokio::time::sleep(INTERVAL) => {}
+                    () = tokio::time::sleep(LOOK) => {}
                     () = token.cancelled() => return Ok(()),
                 }
             }
         }
     });
+}
+
+/// Lets the oldest objects go while more than `max` bytes wait for their upload; their records say so. Returns what
+/// waits then.
+async fn bound_spool(store: &Store, max: u64) -> Result<u64, SyncError> {
+    let mut bytes = store.spool_bytes().await?;
+    let mut gone = 0;
+    while max > 0 && bytes > max {
+        let oldest = store.spool_oldest(PAGE).await?;
+        if oldest.is_empty() {
+            break;
+        }
+        for object in oldest {
+            if bytes <= max {
+                break;
+            }
+            let reason = "more waited for the centre than sync.spool_max allows";
+            store.mark_object_lost(&object.sha256, reason).await?;
+            store.delete_object(&object.sha256).await?;
+            bytes = bytes.saturating_sub(object.bytes);
+            gone += 1;
+        }
+    }
+    if gone > 0 {
+        dropped("spool", "full", gone);
+        tracing::error!(objects = gone, "pictures or video went because too much waits for the centre");
+    }
+    Ok(bytes)
 }
 
 async fn expire(store: &Store, before: UtcMicros, has_centre: bool) -> Result<(), SyncError> {
@@ -74,7 +122,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{BoxId, DetectionId};
     use crate::base::plate::Plate;
-    use crate::store::{Bucket, DetectionRow, Lane, LockRow};
+    use crate::store::{Bucket, DetectionRow, Lane, LockRow, Pick};
 
     fn passage(crop: crate::store::ObjectRef) -> DetectionRow {
         DetectionRow {
@@ -117,7 +165,7 @@ mod tests {
 
         let box_id = BoxId::default();
         store.mark_uploaded(&crop.sha256).await.unwrap();
-        let batch = store.next_batch(box_id, 0, 9, 1 << 20).await.unwrap();
+        let batch = store.next_batch(box_id, 0, Pick::all(9, 1 << 20)).await.unwrap();
         expire(&store, later, true).await.unwrap();
         assert!(file.exists(), "not acknowledged yet");
         store.ack(box_id, batch.records[0].epoch, 1).await.unwrap();
@@ -133,7 +181,7 @@ mod tests {
         store.insert_detection(passage(crop.clone())).await.unwrap();
         expire(&store, UtcMicros::now().add_micros(1_000_000), false).await.unwrap();
         assert!(!store.object_path(&crop.sha256).unwrap().exists());
-        let batch = store.next_batch(BoxId::default(), 0, 9, 1 << 20).await.unwrap();
+        let batch = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap();
         assert_eq!(batch.unavailable.len(), 1, "the record says so");
     }
 
@@ -173,6 +221,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_spool_lets_the_oldest_video_go_and_its_record_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let crop = store.put_object(vec![1; 400].into(), "image/jpeg", Bucket::LprImages).await.unwrap();
+        let row = passage(crop.clone());
+        store.insert_detection(row.clone()).await.unwrap();
+        let clip = store.put_object(vec![2; 700].into(), "video/mp4", Bucket::Recordings).await.unwrap();
+        let stored = crate::store::StoredClip {
+            object: clip.clone(),
+            stream: crate::store::Stream::Main,
+            start: UtcMicros(1),
+            end: UtcMicros(2),
+        };
+        store.attach_clip(row.id, crate::store::ClipOutcome::Stored(stored)).await.unwrap();
+        assert_eq!(bound_spool(&store, 0).await.unwrap(), 1100, "0 sets no limit");
+        assert_eq!(bound_spool(&store, 1000).await.unwrap(), 400);
+        assert!(!store.object_path(&clip.sha256).unwrap().exists());
+        assert!(store.object_path(&crop.sha256).unwrap().exists());
+        let batch = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap();
+        let lost: Vec<_> = batch.unavailable.iter().map(|lost| lost.sha256.to_string()).collect();
+        assert_eq!(lost, [clip.sha256]);
+        assert!(batch.unavailable[0].reason.contains("spool_max"));
+    }
+
+    #[tokio::test]
     async fn a_full_outbox_drops_the_last_lane_first_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
@@ -189,7 +262,7 @@ mod tests {
             store.enqueue(lane, Body::Camera(camera), &number.to_string()).await.unwrap();
         }
         assert_eq!(store.bound_outbox(2).await.unwrap(), 2);
-        let left = store.next_batch(BoxId::default(), 0, 9, 1 << 20).await.unwrap().records;
+        let left = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap().records;
         let left: Vec<_> = left.iter().map(|record| (record.kind.as_str(), record.id.as_str())).collect();
         assert_eq!(left[..2], [("camera", "3"), ("camera", "1")]);
         assert_eq!(left[2].0, "tombstone");

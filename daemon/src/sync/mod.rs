@@ -3,13 +3,17 @@
 
 mod announce;
 mod error;
+mod forecast;
 mod housekeeping;
 mod objects;
+mod pace;
 mod plan;
+mod recordings;
 mod session;
 mod status;
 mod uplink;
 mod uploads;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +22,24 @@ use gtv_protocol::RefusalCode;
 use tokio::sync::watch;
 
 pub use error::SyncError;
+pub use forecast::Spool;
 pub use status::{Problem, SyncStatus};
 
 use crate::base::backoff::Backoff;
 use crate::base::identity::Identity;
+use crate::base::ids::CameraId;
 use crate::base::tasks::{CancellationToken, OnExit, TaskResult, Tasks};
 use crate::config::{CameraConfig, Config, SyncConfig};
 use crate::store::Store;
 use objects::Access;
+use pace::Pacer;
 use session::{End, Session};
 use status::Reporter;
 use uplink::{Introduction, Link};
 
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// What was seen since then is new; what is older is the backlog.
+const NEW_US: i64 = 600_000_000;
 /// A session that lasted this long was a good one, even if there was nothing to deliver.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
@@ -39,11 +48,23 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 pub struct SyncHandle {
     store: Store,
     status: watch::Receiver<SyncStatus>,
+    pacer: Arc<Pacer>,
+    recordings: watch::Sender<Vec<CameraId>>,
 }
 
 impl SyncHandle {
     pub fn status(&self) -> watch::Receiver<SyncStatus> {
         self.status.clone()
+    }
+
+    /// Takes what may change while it runs: limits and hours of the lanes, cameras whose recordings go whole.
+    pub fn set(&self, sync: &SyncConfig) {
+        self.pacer.set_lanes(&sync.lanes);
+        self.recordings.send_if_modified(|cameras| {
+            let changed = *cameras != sync.recordings;
+            cameras.clone_from(&sync.recordings);
+            changed
+        });
     }
 
     /// Tells the centre about cameras that are new, changed or gone.
@@ -60,11 +81,14 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
     let enabled = !sync.url.is_empty();
     let (sender, status) = watch::channel(SyncStatus { enabled, url: sync.url.clone(), ..SyncStatus::default() });
     let report = Reporter::new(sender);
-    let handle = SyncHandle { store: store.clone(), status };
+    let pacer = Arc::new(Pacer::new(&sync.lanes));
+    let (recordings, whole) = watch::channel(sync.recordings.clone());
+    let handle = SyncHandle { store: store.clone(), status, pacer: pacer.clone(), recordings };
     housekeeping::spawn(config, &store, &identity, &report, tasks);
     if !enabled {
         return handle;
     }
+    recordings::spawn(whole, &store, tasks);
     let tls_and_ca = read_ca(&sync).and_then(|ca| {
         let tls = uplink::tls(ca.as_ref().map(|(path, pem)| (path.as_path(), pem.as_slice())))?;
         Ok((tls, ca))
@@ -83,6 +107,7 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
 
     let uploads_ca = ca.map(|(_, pem)| Arc::new(pem));
     let (uploads_store, uploads_report, box_id) = (store.clone(), report.clone(), identity.box_id);
+    let uploads_pacer = pacer.clone();
     tasks.spawn("sync-uploads", OnExit::Restart, move |token| {
         let uploads = uploads::Uploads {
             store: uploads_store.clone(),
@@ -90,6 +115,7 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
             access: access_changes.clone(),
             ca: uploads_ca.clone(),
             report: uploads_report.clone(),
+            pacer: uploads_pacer.clone(),
         };
         uploads.run(token)
     });
@@ -110,6 +136,7 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
         access,
         is_static,
         tls,
+        pacer,
     });
     tasks.spawn("sync-uplink", OnExit::Restart, move |token| {
         let uplink = uplink.clone();
@@ -136,6 +163,7 @@ struct Uplink {
     access: watch::Sender<Option<Access>>,
     is_static: bool,
     tls: Arc<rustls::ClientConfig>,
+    pacer: Arc<Pacer>,
 }
 
 impl Uplink {
@@ -165,6 +193,9 @@ impl Uplink {
             };
             attempt = attempt.saturating_add(1);
             self.report.disconnected(ended.as_ref().err());
+            self.pacer.session_over();
+            // Nobody signs uploads now; keys stay good until they expire.
+            self.access.send_if_modified(|access| access.take_if(|a| matches!(a, Access::Signed(_))).is_some());
             metrics::counter!("gtv_sync_reconnects_total").increment(1);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
@@ -181,6 +212,7 @@ impl Uplink {
             access: &self.access,
             static_access: self.is_static,
             batch_records: self.sync.batch_records,
+            pacer: &self.pacer,
         };
         let outbox = self.store.outbox_status(self.identity.box_id).await?;
         let open = Link::open(&self.sync.url, self.tls.clone(), &self.identity, &self.introduction, outbox);

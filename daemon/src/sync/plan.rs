@@ -2,7 +2,7 @@
 
 use gtv_protocol::{Hash, Position, RejectCode};
 
-use crate::store::{Bucket, ObjectRef};
+use crate::store::{Bucket, ObjectRef, Upload};
 
 /// Where the box stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,15 +110,46 @@ pub fn rejected(code: RejectCode, in_a_row: u32) -> Answer {
     }
 }
 
-/// The next object to upload, from `waiting` in the order of delivery. The last free slot is not for video, so that
-/// a backlog of clips never stands before a new crop (invariant S4).
-pub fn next_upload<'a>(waiting: &'a [ObjectRef], running: &[ObjectRef], slots: usize) -> Option<&'a ObjectRef> {
-    let free = slots.saturating_sub(running.len());
-    let video = running.iter().filter(|object| object.bucket == Bucket::Recordings).count();
-    let video_may = video + 1 < slots;
-    waiting
-        .iter()
-        .find(|object| free > 0 && !running.contains(object) && (object.bucket != Bucket::Recordings || video_may))
+/// How many uploads run at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    pub all: usize,
+    /// Of these with more than [`LARGE`] bytes.
+    pub large: usize,
+}
+
+/// Beyond this an upload fills an uplink by itself; many smaller ones are needed to hide the way there and back.
+pub const LARGE: u64 = 256 << 10;
+
+impl Slots {
+    pub const MANY: Self = Self { all: 16, large: 4 };
+    /// After a failure.
+    pub const ONE: Self = Self { all: 1, large: 1 };
+}
+
+/// The next object to upload, from `waiting` in the order of delivery. The last slot for a large one is not for video, so
+/// that a backlog of clips never stands before a new picture (invariant S4). Within a lane new and old ones take turns:
+/// `new_next` says whose turn it is.
+pub fn next_upload<'a>(
+    waiting: &'a [Upload],
+    running: &[ObjectRef],
+    slots: Slots,
+    new_next: bool,
+) -> Option<&'a Upload> {
+    if running.len() >= slots.all {
+        return None;
+    }
+    let is_video = |object: &ObjectRef| object.bucket == Bucket::Recordings;
+    let large = running.iter().filter(|object| object.bytes > LARGE).count();
+    let video = running.iter().filter(|object| is_video(object)).count();
+    let video_max = (slots.large - 1).max(1);
+    let mut may = waiting.iter().filter(|Upload { object, .. }| {
+        let fits = object.bytes <= LARGE || large < slots.large;
+        fits && (!is_video(object) || video < video_max) && !running.contains(object)
+    });
+    let first = may.next()?;
+    let other = may.find(|upload| upload.lane == first.lane && upload.new == new_next);
+    Some(if first.new == new_next { first } else { other.unwrap_or(first) })
 }
 
 #[cfg(test)]
@@ -127,6 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::Lane;
 
     fn position(epoch: i64, seq: u64, hash: u8) -> Position {
         Position { epoch, seq, hash: HexBytes([hash; 32]) }
@@ -134,6 +166,11 @@ mod tests {
 
     fn local(epoch: i64, seq: u64, acked_seq: u64) -> Local {
         Local { last: position(epoch, seq, 1), acked_seq }
+    }
+
+    fn upload(i: usize, bucket: Bucket, lane: Lane, new: bool) -> Upload {
+        let object = ObjectRef { sha256: format!("{i:064}"), bytes: LARGE + 1, content_type: "x/y".to_owned(), bucket };
+        Upload { object, lane, new }
     }
 
     fn hash(byte: u8) -> Hash {
@@ -192,24 +229,35 @@ mod tests {
         }
 
         #[test]
-        fn a_crop_always_finds_a_slot(clips in 0usize..9, slots in 2usize..6) {
-            let object = |i: usize, bucket| ObjectRef {
-                sha256: format!("{i:064}"), bytes: 1, content_type: "x/y".to_owned(), bucket,
-            };
-            let mut waiting: Vec<_> = (0..clips).map(|i| object(i, Bucket::Recordings)).collect();
+        fn a_crop_always_finds_a_slot(clips in 0usize..9, large in 2usize..6) {
+            let slots = Slots { all: 16, large };
+            let mut waiting: Vec<_> = (0..clips).map(|i| upload(i, Bucket::Recordings, Lane::Bulk, false)).collect();
             let mut running = Vec::new();
-            while let Some(next) = next_upload(&waiting, &running, slots).cloned() {
-                running.push(next);
+            while let Some(next) = next_upload(&waiting, &running, slots, true).cloned() {
+                running.push(next.object);
             }
-            prop_assert_eq!(running.len(), clips.min(slots - 1));
-            waiting.push(object(99, Bucket::LprImages));
-            let next = next_upload(&waiting, &running, slots).cloned();
-            prop_assert_eq!(next.map(|o| o.bucket), if running.len() < slots - 1 || clips >= slots - 1 {
-                Some(Bucket::LprImages)
-            } else {
-                None
-            });
+            prop_assert_eq!(running.len(), clips.min(large - 1));
+            waiting.push(upload(99, Bucket::LprImages, Lane::Detections, false));
+            let next = next_upload(&waiting, &running, slots, true).cloned();
+            prop_assert_eq!(next.map(|next| next.object.bucket), Some(Bucket::LprImages));
+            let none_free = Slots { all: running.len(), large };
+            prop_assert!(next_upload(&waiting, &running, none_free, true).is_none());
         }
+    }
+
+    #[test]
+    fn new_and_old_take_turns() {
+        let crop = |i, new| upload(i, Bucket::LprImages, Lane::Detections, new);
+        let waiting: Vec<_> = (0..6).map(|i| crop(i, true)).chain((6..20).map(|i| crop(i, false))).collect();
+        let (mut running, mut new_next, mut taken) = (Vec::new(), true, Vec::new());
+        while let Some(next) = next_upload(&waiting, &running, Slots { all: 8, large: 8 }, new_next) {
+            new_next = !next.new;
+            taken.push(next.new);
+            running.push(next.object.clone());
+        }
+        assert_eq!(taken, [true, false, true, false, true, false, true, false]);
+        let old: Vec<_> = waiting[6..].to_vec();
+        assert_eq!(next_upload(&old, &[], Slots::MANY, true), old.first(), "nothing new: the backlog has it all");
     }
 
     #[test]

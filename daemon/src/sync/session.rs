@@ -1,25 +1,29 @@
 //! One session with the centre, from its Welcome to its end: sends what is pending within the window, notes what is
 //! acknowledged, answers rejections, keeps the access to the object store fresh.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use gtv_protocol::{Ack, Message, Reject, Welcome};
-use tokio::sync::{broadcast, watch};
+use gtv_protocol::{Ack, FinishedUpload, Message, Reject, SignedUpload, Welcome};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::NEW_US;
 use super::error::SyncError;
-use super::objects::Access;
+use super::objects::{Access, Ask, Signing};
+use super::pace::Pacer;
 use super::plan::{self, Answer, Local, Resume};
 use super::status::Reporter;
 use super::uplink::Link;
+use super::window::{Room, Window};
 use crate::base::backoff::Backoff;
 use crate::base::identity::Identity;
 use crate::base::tasks::CancellationToken;
 use crate::base::time::UtcMicros;
-use crate::store::{AuditEntry, Store, StoreError};
+use crate::store::{AuditEntry, Lane, Pick, Store, StoreError};
 
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
 /// Counting a long backlog costs some milliseconds.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 const PING_AFTER: Duration = Duration::from_secs(15);
@@ -27,6 +31,10 @@ const SILENT_AFTER: Duration = Duration::from_secs(45);
 /// A batch that is not answered in this time will not be.
 const ACK_WITHIN: Duration = Duration::from_secs(120);
 const PAUSE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// Where the centre vends nothing now, it is asked again.
+const ASK_AGAIN_US: i64 = 60_000_000;
+/// What uploads ask is bounded by how many of them run.
+const ASKS: usize = 16;
 /// Vended access is renewed when this is left of it.
 const RENEW_BEFORE_US: i64 = 120_000_000;
 /// Acknowledged records that stay, in case the centre is restored from a backup.
@@ -51,22 +59,27 @@ pub(super) struct Session<'a> {
     /// The configuration has access of its own, which wins.
     pub static_access: bool,
     pub batch_records: usize,
+    pub pacer: &'a Arc<Pacer>,
 }
 
 /// What changes while the session lasts.
 struct Flow {
     sent: u64,
-    /// Last numbers of the batches on their way, and when the first of them left.
-    in_flight: VecDeque<(u64, Instant)>,
-    window: usize,
+    window: Window,
     max_records: usize,
     max_bytes: usize,
     rejects: u32,
     paused_until: Option<Instant>,
     heard: Instant,
     counted: Instant,
-    pinged: bool,
+    /// The question on its way, and since when.
+    pinged: Option<(u64, Instant)>,
+    pings: u64,
     renew_at_us: Option<i64>,
+    asked: u64,
+    /// Who waits for which answer.
+    signatures: BTreeMap<u64, oneshot::Sender<SignedUpload>>,
+    ends: BTreeMap<u64, oneshot::Sender<FinishedUpload>>,
     progress: bool,
 }
 
@@ -86,24 +99,34 @@ impl Session<'_> {
         self.report.connected();
         tracing::info!(session = %welcome.session, after = sent, "connected to the centre");
         let limits = welcome.limits;
+        let slots = (limits.batches_in_flight as usize).clamp(1, gtv_protocol::limits::BATCHES_IN_FLIGHT_MAX);
+        let max_bytes = limits.frame_bytes.min(limits.batch_raw_bytes / 2).saturating_sub(SLACK).max(SLACK) as usize;
         let mut flow = Flow {
             sent,
-            in_flight: VecDeque::new(),
-            window: (limits.batches_in_flight as usize).clamp(1, gtv_protocol::limits::BATCHES_IN_FLIGHT_MAX),
+            window: Window::new(slots, max_bytes),
             max_records: self
                 .batch_records
                 .min(limits.batch_records as usize)
                 .clamp(1, gtv_protocol::limits::BATCH_RECORDS_MAX),
-            max_bytes: limits.frame_bytes.min(limits.batch_raw_bytes / 2).saturating_sub(SLACK).max(SLACK) as usize,
+            max_bytes,
             rejects: 0,
             paused_until: None,
             heard: Instant::now(),
             counted: Instant::now(),
-            pinged: false,
+            pinged: None,
+            pings: 0,
             renew_at_us: None,
+            asked: 0,
+            signatures: BTreeMap::new(),
+            ends: BTreeMap::new(),
             progress: false,
         };
-        self.take_access(welcome.access, &mut flow);
+        let (asks, mut asked) = mpsc::channel(ASKS);
+        if welcome.signs_uploads && !self.static_access {
+            self.access.send_replace(Some(Access::Signed(Signing { session: welcome.session, asks })));
+        } else {
+            self.take_access(welcome.access, &mut flow);
+        }
         let mut events = self.store.events();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -114,7 +137,7 @@ impl Session<'_> {
             }
             tokio::select! {
                 message = link.receive() => {
-                    (flow.heard, flow.pinged) = (Instant::now(), false);
+                    flow.heard = Instant::now();
                     let end = self.handle(message?, &mut link, &mut flow).await?;
                     *progressed |= flow.progress;
                     if let Some(end) = end {
@@ -122,11 +145,12 @@ impl Session<'_> {
                         return Ok(end);
                     }
                 }
-                event = events.recv(), if flow.in_flight.len() < flow.window && flow.paused_until.is_none() => {
+                event = events.recv(), if flow.window.room() != Room::None && flow.paused_until.is_none() => {
                     if matches!(event, Err(broadcast::error::RecvError::Closed)) {
                         return Ok(End::Stopped);
                     }
                 }
+                Some(ask) = asked.recv() => self.ask(ask, &mut link, &mut flow).await?,
                 _ = tick.tick() => self.on_tick(&mut link, &mut flow).await?,
                 () = token.cancelled() => {
                     link.close().await;
@@ -191,8 +215,18 @@ impl Session<'_> {
     }
 
     async fn fill_window(&self, link: &mut Link, flow: &mut Flow) -> Result<Option<End>, SyncError> {
-        while flow.paused_until.is_none() && flow.in_flight.len() < flow.window {
-            let built = self.store.next_batch(self.identity.box_id, flow.sent, flow.max_records, flow.max_bytes).await;
+        while flow.paused_until.is_none() {
+            let now = UtcMicros::now();
+            let pick = match flow.window.room() {
+                Room::None => break,
+                Room::Alerts => Pick::alerts(flow.max_bytes),
+                Room::Bytes(bytes) => Pick {
+                    lanes: self.pacer.open(now),
+                    new_since: now.add_micros(-NEW_US),
+                    ..Pick::all(flow.max_records, bytes)
+                },
+            };
+            let built = self.store.next_batch(self.identity.box_id, flow.sent, pick).await;
             let batch = match built {
                 Ok(batch) => batch,
                 Err(StoreError::Conflict { thing, detail }) => {
@@ -205,8 +239,13 @@ impl Session<'_> {
             if batch.records.is_empty() {
                 break;
             }
-            flow.sent = link.send_batch(self.identity, batch).await?;
-            flow.in_flight.push_back((flow.sent, Instant::now()));
+            let (bytes, lane_bytes, before) = (batch.bytes(), batch.lane_bytes, Instant::now());
+            let (seq, frame_bytes) = link.send_batch(self.identity, batch).await?;
+            for (lane, raw) in Lane::ALL.into_iter().zip(lane_bytes).filter(|(_, raw)| *raw > 0) {
+                self.pacer.charge(lane, (frame_bytes as f64 * raw as f64 / bytes as f64) as usize);
+            }
+            flow.sent = seq;
+            flow.window.sent(seq, bytes, before);
         }
         Ok(None)
     }
@@ -219,8 +258,22 @@ impl Session<'_> {
                 self.take_access(access, flow);
                 Ok(None)
             }
+            Message::SignedUpload(signed) => {
+                // Nobody may be waiting any more: then the answer is of no use.
+                let _ = flow.signatures.remove(&signed.id).map(|waiting| waiting.send(signed));
+                Ok(None)
+            }
+            Message::FinishedUpload(finished) => {
+                let _ = flow.ends.remove(&finished.id).map(|waiting| waiting.send(finished));
+                Ok(None)
+            }
             Message::Ping { id } => link.send(&Message::Pong { id }).await.map(|()| None),
-            Message::Pong { .. } => Ok(None),
+            Message::Pong { id } => {
+                if let Some((_, since)) = flow.pinged.take_if(|(asked, _)| *asked == id) {
+                    self.pacer.answered(since.elapsed());
+                }
+                Ok(None)
+            }
             _ => Err(link.protocol("a message that does not belong into a running session")),
         }
     }
@@ -231,8 +284,8 @@ impl Session<'_> {
             Err(StoreError::Conflict { detail, .. }) => return Err(link.protocol(&detail)),
             Err(error) => return Err(error.into()),
         };
-        while flow.in_flight.front().is_some_and(|(seq, _)| *seq <= ack.seq) {
-            flow.in_flight.pop_front();
+        if let Some(took) = flow.window.acked(ack.seq, Instant::now()) {
+            metrics::histogram!("gtv_sync_ack_seconds").record(took.as_secs_f64());
         }
         if newly > 0 {
             metrics::counter!("gtv_sync_acked_records_total").increment(newly);
@@ -251,7 +304,7 @@ impl Session<'_> {
         let code = reject.code.as_str();
         tracing::warn!(seq = reject.seq, code, message, "the centre did not take a record");
         self.report.centre(Some(format!("the centre did not take record {} ({code}): {message}", reject.seq)));
-        flow.in_flight.clear();
+        flow.window.clear();
         flow.sent = reject.seq.saturating_sub(1);
         match plan::rejected(reject.code, flow.rejects) {
             Answer::UploadAgain => {
@@ -280,6 +333,24 @@ impl Session<'_> {
         }
     }
 
+    /// Passes on what an upload asks.
+    async fn ask(&self, ask: Ask, link: &mut Link, flow: &mut Flow) -> Result<(), SyncError> {
+        flow.asked += 1;
+        flow.signatures.retain(|_, waiting| !waiting.is_closed());
+        flow.ends.retain(|_, waiting| !waiting.is_closed());
+        let message = match ask {
+            Ask::Sign(ask, answer) => {
+                flow.signatures.insert(flow.asked, answer);
+                Message::SignUpload(gtv_protocol::SignUpload { id: flow.asked, ..ask })
+            }
+            Ask::Finish(ask, answer) => {
+                flow.ends.insert(flow.asked, answer);
+                Message::FinishUpload(gtv_protocol::FinishUpload { id: flow.asked, ..ask })
+            }
+        };
+        link.send(&message).await
+    }
+
     async fn on_tick(&self, link: &mut Link, flow: &mut Flow) -> Result<(), SyncError> {
         let now = Instant::now();
         if flow.paused_until.is_some_and(|until| until <= now) {
@@ -288,12 +359,14 @@ impl Session<'_> {
         if now.duration_since(flow.heard) > SILENT_AFTER {
             return Err(link.silent("nothing came for 45 s"));
         }
-        if flow.in_flight.front().is_some_and(|(_, since)| now.duration_since(*since) > ACK_WITHIN) {
+        if flow.window.oldest().is_some_and(|since| now.duration_since(since) > ACK_WITHIN) {
             return Err(link.silent("a batch was not acknowledged in 120 s"));
         }
-        if !flow.pinged && now.duration_since(flow.heard) > PING_AFTER {
-            flow.pinged = true;
-            link.send(&Message::Ping { id: flow.sent }).await?;
+        // Asked often while uploads are under way: how long it takes says how full the uplink is.
+        if flow.pinged.is_none() && (self.pacer.busy() || now.duration_since(flow.heard) > PING_AFTER) {
+            flow.pings += 1;
+            flow.pinged = Some((flow.pings, now));
+            link.send(&Message::Ping { id: flow.pings }).await?;
         }
         if flow.renew_at_us.is_some_and(|at| UtcMicros::now().0 >= at) {
             flow.renew_at_us = None;
@@ -313,6 +386,7 @@ impl Session<'_> {
         let Some(access) = access else {
             let detail = "the centre vends none and `[sync.s3]` is not set".to_owned();
             self.report.objects(Some(&SyncError::ObjectsAccess { detail }));
+            flow.renew_at_us = Some(UtcMicros::now().0 + ASK_AGAIN_US);
             return;
         };
         // Half of its life at the latest, so that a short-lived one is renewed in time too.

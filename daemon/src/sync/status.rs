@@ -4,8 +4,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::error::SyncError;
+use super::forecast::Spool;
 use crate::base::time::UtcMicros;
-use crate::store::OutboxStatus;
+use crate::store::{Lane, OutboxStatus};
 
 /// Something that needs attention, with its remedy in the text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,10 +30,12 @@ pub struct SyncStatus {
     /// Everything up to this number is committed at the centre.
     pub acked_seq: u64,
     pub last_ack_at: Option<UtcMicros>,
-    /// Records without a number yet: alerts, detections, bulk.
-    pub waiting: [u64; 3],
+    /// Records without a number yet, by lane.
+    pub waiting: [u64; Lane::COUNT],
     /// Of those, waiting for an upload.
     pub blocked: u64,
+    /// What waits, and how that goes on.
+    pub spool: Spool,
     /// Why the centre takes nothing now.
     pub centre: Option<Problem>,
     /// Why the object store takes nothing now.
@@ -121,10 +124,17 @@ impl Reporter {
         });
     }
 
+    pub(super) fn spool(&self, spool: Spool) {
+        let seconds = |value: Option<u64>| value.map_or(-1.0, |s| s as f64);
+        metrics::gauge!("gtv_sync_spool_bytes").set(spool.bytes as f64);
+        metrics::gauge!("gtv_sync_spool_full_in_seconds").set(seconds(spool.full_in_s));
+        metrics::gauge!("gtv_sync_delivered_in_seconds").set(seconds(spool.delivered_in_s));
+        self.change(|status| status.spool = spool);
+    }
+
     pub(super) fn outbox(&self, outbox: OutboxStatus) {
-        let lanes = ["alerts", "detections", "bulk"];
-        for (lane, waiting) in lanes.into_iter().zip(outbox.waiting) {
-            metrics::gauge!("gtv_sync_waiting_records", "lane" => lane).set(waiting as f64);
+        for (lane, waiting) in Lane::ALL.into_iter().zip(outbox.waiting) {
+            metrics::gauge!("gtv_sync_waiting_records", "lane" => lane.as_str()).set(waiting as f64);
         }
         metrics::gauge!("gtv_sync_blocked_records").set(outbox.blocked as f64);
         metrics::gauge!("gtv_sync_unacked_records").set(outbox.last.seq.saturating_sub(outbox.acked_seq) as f64);

@@ -138,8 +138,12 @@ impl Link {
         self.send_frame(frame).await
     }
 
-    /// Signs and sends consecutive records; returns the number of the last one.
-    pub(super) async fn send_batch(&mut self, identity: &Identity, batch: store::Batch) -> Result<u64, SyncError> {
+    /// Signs and sends consecutive records; returns the number of the last one and the bytes sent.
+    pub(super) async fn send_batch(
+        &mut self,
+        identity: &Identity,
+        batch: store::Batch,
+    ) -> Result<(u64, usize), SyncError> {
         let Some(head) = batch.records.last() else { return Err(self.protocol("an empty batch was built")) };
         let (seq, count) = (head.seq, batch.records.len());
         let lost = auth::lost_digest(&batch.unavailable);
@@ -147,10 +151,11 @@ impl Link {
         let signature = HexBytes(identity.sign(&payload));
         let message = Message::Batch(Batch { records: batch.records, unavailable: batch.unavailable, signature });
         let frame = self.encode(&message)?;
-        metrics::counter!("gtv_sync_sent_bytes_total").increment(frame.len() as u64);
+        let bytes = frame.len();
+        metrics::counter!("gtv_sync_sent_bytes_total").increment(bytes as u64);
         metrics::counter!("gtv_sync_sent_records_total").increment(count as u64);
         self.send_frame(frame).await?;
-        Ok(seq)
+        Ok((seq, bytes))
     }
 
     /// The next message; a refusal is an error. May be dropped while it waits without losing anything.

@@ -7,17 +7,25 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::NEW_US;
 use super::error::SyncError;
 use super::objects::{Access, Objects};
-use super::plan;
+use super::pace::Pacer;
+use super::plan::{self, Slots};
 use super::status::Reporter;
 use crate::base::backoff::Backoff;
 use crate::base::ids::BoxId;
 use crate::base::tasks::{CancellationToken, TaskResult};
-use crate::store::{ObjectRef, Store};
+use crate::base::time::UtcMicros;
+use crate::store::{Lane, ObjectRef, Pick, Store, Upload};
 
-const SLOTS: usize = 4;
+/// Objects looked at for what is next, and how long that look is good.
+const AHEAD: usize = 96;
+const FRESH: Duration = Duration::from_millis(500);
+/// Uploads whose row is being written: the disk is slower than the network then.
+const SETTLING_MAX: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
@@ -27,9 +35,25 @@ pub(super) struct Uploads {
     pub access: watch::Receiver<Option<Access>>,
     pub ca: Option<Arc<Vec<u8>>>,
     pub report: Reporter,
+    pub pacer: Arc<Pacer>,
 }
 
 type Done = (ObjectRef, Result<(), SyncError>);
+
+/// What is on its way with one access.
+struct Flow {
+    objects: Arc<Objects>,
+    uploads: JoinSet<Done>,
+    running: Vec<ObjectRef>,
+    /// Uploaded, and about to be remembered as such.
+    settling: JoinSet<Result<ObjectRef, SyncError>>,
+    /// What was waiting at the last look.
+    waiting: Vec<Upload>,
+    looked: Option<Instant>,
+    new_next: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+}
 
 impl Uploads {
     pub(super) async fn run(mut self, token: CancellationToken) -> TaskResult {
@@ -40,7 +64,7 @@ impl Uploads {
             };
             let Some(access) = access else { continue };
             self.access.mark_unchanged();
-            match Objects::new(self.box_id, access, self.ca.as_ref().map(|ca| ca.as_slice())) {
+            match Objects::new(self.box_id, access, self.ca.as_ref().map(|ca| ca.as_slice()), &self.pacer) {
                 Ok(objects) => self.with(Arc::new(objects), &token).await?,
                 Err(error) => {
                     self.report.objects(Some(&error));
@@ -59,37 +83,41 @@ impl Uploads {
     /// Uploads until the access changes.
     async fn with(&mut self, objects: Arc<Objects>, token: &CancellationToken) -> TaskResult {
         let mut events = self.store.events();
-        let mut running: Vec<ObjectRef> = Vec::new();
-        let mut uploads: JoinSet<Done> = JoinSet::new();
-        let mut failures = 0;
-        let mut not_before: Option<tokio::time::Instant> = None;
+        let mut flow = Flow {
+            objects,
+            uploads: JoinSet::new(),
+            running: Vec::new(),
+            settling: JoinSet::new(),
+            waiting: Vec::new(),
+            looked: None,
+            new_next: true,
+            failures: 0,
+            not_before: None,
+        };
         loop {
-            if not_before.is_none_or(|time| time <= tokio::time::Instant::now()) {
-                self.fill(&objects, &mut running, &mut uploads, failures).await?;
+            if flow.not_before.is_none_or(|time| time <= Instant::now()) {
+                self.fill(&mut flow).await?;
             }
-            let wake = not_before.filter(|time| *time > tokio::time::Instant::now());
-            let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| tokio::time::Instant::now() + IDLE));
+            let wake = flow.not_before.filter(|time| *time > Instant::now());
+            let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE));
             tokio::select! {
-                done = uploads.join_next(), if !uploads.is_empty() => {
+                done = flow.uploads.join_next(), if !flow.uploads.is_empty() => {
                     let (object, result) = done.transpose()?.ok_or("an upload vanished")?;
-                    running.retain(|other| *other != object);
-                    if self.settle(&object, result).await? {
-                        failures = 0;
-                        not_before = None;
-                    } else {
-                        let delay = RETRY.delay(failures, rand::random());
-                        failures = failures.saturating_add(1);
-                        not_before = Some(tokio::time::Instant::now() + delay);
-                    }
+                    self.done(&mut flow, object, result);
                 }
-                event = events.recv(), if wake.is_none() && uploads.len() < SLOTS => {
+                settled = flow.settling.join_next(), if !flow.settling.is_empty() => {
+                    let object = settled.transpose()?.ok_or("an upload vanished")??;
+                    flow.waiting.retain(|upload| upload.object != object);
+                    flow.running.retain(|other| *other != object);
+                }
+                event = events.recv(), if wake.is_none() && flow.waiting.is_empty() => {
                     if matches!(event, Err(broadcast::error::RecvError::Closed)) {
                         return Ok(());
                     }
                 }
                 changed = self.access.changed() => {
                     changed?;
-                    // What is on its way may finish with the old credentials or is uploaded again.
+                    // What is on its way is uploaded again with the new access.
                     return Ok(());
                 }
                 () = timer => {}
@@ -99,64 +127,74 @@ impl Uploads {
     }
 
     /// Starts uploads while there are free slots. After a failure one object at a time tests the way.
-    async fn fill(
-        &self,
-        objects: &Arc<Objects>,
-        running: &mut Vec<ObjectRef>,
-        uploads: &mut JoinSet<Done>,
-        failures: u32,
-    ) -> Result<(), SyncError> {
-        let slots = if failures == 0 { SLOTS } else { 1 };
-        if running.len() >= slots {
+    async fn fill(&self, flow: &mut Flow) -> Result<(), SyncError> {
+        let slots = if flow.failures == 0 { Slots::MANY } else { Slots::ONE };
+        if flow.uploads.len() >= slots.all || flow.settling.len() >= SETTLING_MAX {
             return Ok(());
         }
-        // More than the slots, so that crops behind clips are seen; clips alone never take all of them.
-        let waiting = self.store.objects_to_upload(SLOTS * 16).await?;
-        let single = (failures > 0).then(|| waiting.first().filter(|_| running.is_empty())).flatten();
-        let mut next = if failures > 0 { single } else { plan::next_upload(&waiting, running, slots) };
-        while let Some(object) = next {
-            running.push(object.clone());
-            let (objects, object) = (objects.clone(), object.clone());
-            let path = self.store.object_path(&object.sha256);
-            uploads.spawn(async move {
+        let stale = flow.looked.is_none_or(|looked| looked.elapsed() > FRESH);
+        let now = UtcMicros::now();
+        let lanes = self.pacer.hours(now);
+        if stale || flow.waiting.len() <= flow.running.len() {
+            let pick = Pick { lanes, new_since: now.add_micros(-NEW_US), ..Pick::all(0, 0) };
+            (flow.waiting, flow.looked) = (self.store.objects_to_upload(AHEAD, pick).await?, Some(Instant::now()));
+        }
+        // Those whose rows are being written count for what is taken already, not for the slots.
+        let slots = Slots { all: slots.all + flow.settling.len(), ..slots };
+        while let Some(next) = plan::next_upload(&flow.waiting, &flow.running, slots, flow.new_next).cloned() {
+            let Upload { object, lane, new } = next;
+            flow.new_next = !new;
+            flow.running.push(object.clone());
+            let objects = flow.objects.clone();
+            let path = self.store.upload_path(&object.sha256).await?;
+            flow.uploads.spawn(async move {
                 let result = match &path {
-                    Some(path) => put(&objects, &object, path).await,
+                    Some(path) => put(&objects, &object, lane, path).await,
                     None => Err(lost(&object, "its name is no SHA-256")),
                 };
                 (object, result)
             });
-            next = if failures > 0 { None } else { plan::next_upload(&waiting, running, slots) };
         }
         Ok(())
     }
 
-    /// Remembers what became of an upload; false when the object store is at fault.
-    async fn settle(&self, object: &ObjectRef, result: Result<(), SyncError>) -> Result<bool, SyncError> {
-        match result {
-            Ok(()) => {
-                self.store.mark_uploaded(&object.sha256).await?;
-                self.report.objects(None);
-                Ok(true)
-            }
+    /// Remembers what became of an upload, beside the uploads that go on.
+    fn done(&self, flow: &mut Flow, object: ObjectRef, result: Result<(), SyncError>) {
+        let lost = match result {
+            Ok(()) => None,
             Err(SyncError::ObjectLost { sha256, reason }) => {
                 tracing::error!(object = sha256, reason, "an object can never be uploaded; its record will say so");
                 metrics::counter!("gtv_dropped_total", "stage" => "upload", "reason" => "lost").increment(1);
-                self.store.mark_object_lost(&sha256, &reason).await?;
-                Ok(true)
+                Some(reason)
             }
             Err(error) => {
                 tracing::warn!(%error, "upload failed");
                 metrics::counter!("gtv_sync_upload_errors_total").increment(1);
                 self.report.objects(Some(&error));
-                Ok(false)
+                flow.running.retain(|other| *other != object);
+                flow.not_before = Some(Instant::now() + RETRY.delay(flow.failures, rand::random()));
+                flow.failures = flow.failures.saturating_add(1);
+                return;
             }
+        };
+        (flow.failures, flow.not_before) = (0, None);
+        if lost.is_none() {
+            self.report.objects(None);
         }
+        let store = self.store.clone();
+        flow.settling.spawn(async move {
+            match lost {
+                Some(reason) => store.mark_object_lost(&object.sha256, &reason).await?,
+                None => store.mark_uploaded(&object.sha256).await?,
+            }
+            Ok(object)
+        });
     }
 }
 
-async fn put(objects: &Objects, object: &ObjectRef, path: &Path) -> Result<(), SyncError> {
+async fn put(objects: &Objects, object: &ObjectRef, lane: Lane, path: &Path) -> Result<(), SyncError> {
     let started = std::time::Instant::now();
-    objects.put(object, path).await?;
+    objects.put(object, lane, path).await?;
     metrics::histogram!("gtv_sync_upload_seconds").record(started.elapsed().as_secs_f64());
     metrics::counter!("gtv_sync_uploaded_bytes_total", "bucket" => object.bucket.as_str()).increment(object.bytes);
     Ok(())

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 
 use super::api::{
     alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
-    stream_logins, timeline, users, watch_entries, watchlists, whep,
+    stream_logins, timeline, upstream, users, watch_entries, watchlists, whep,
 };
 
 #[derive(OpenApi)]
@@ -33,7 +33,7 @@ use super::api::{
         cameras::list, cameras::create, cameras::one, cameras::update, cameras::remove,
         devices::discover, devices::probe,
         live::watch, live::snapshot, live::clock, hls::file, whep::open, whep::close,
-        recordings::spans, recordings::describe, recordings::playback,
+        recordings::spans, recordings::describe, recordings::playback, upstream::request,
         timeline::timeline, timeline::passage, timeline::thumbnail,
         exports::create, exports::download,
         coverage::list, locks::list, locks::create, locks::remove,

@@ -8,7 +8,7 @@ use warp::reply::Response;
 
 use super::api::{
     alerts, audit, cameras, coverage, detections, devices, exports, hls, live, locks, ops, recordings, session, status,
-    stream_logins, timeline, users, watch_entries, watchlists, whep,
+    stream_logins, timeline, upstream, users, watch_entries, watchlists, whep,
 };
 use super::app::App;
 use super::error::ApiResult;
@@ -130,6 +130,7 @@ pub fn table() -> Vec<Route> {
         route(post.clone(), "/api/streaming/cameras/{id}/whep", viewer, whep::open),
         route(delete.clone(), "/api/streaming/cameras/{id}/whep/{session}", viewer, whep::close),
         route(get.clone(), "/api/streaming/cameras/{id}/recordings", viewer, recordings::spans),
+        route(post.clone(), "/api/streaming/cameras/{id}/recordings/upload", operator, upstream::request),
         route(get.clone(), "/api/streaming/cameras/{id}/playback", viewer, recordings::describe),
         route(get.clone(), "/api/streaming/cameras/{id}/playback.mp4", viewer, recordings::playback),
         route(get.clone(), "/api/streaming/cameras/{id}/thumbnail.jpg", viewer, timeline::thumbnail),

@@ -15,6 +15,7 @@ pub mod session;
 pub mod status;
 pub mod stream_logins;
 pub mod timeline;
+pub mod upstream;
 pub mod users;
 pub mod watch_entries;
 pub mod watchlists;

@@ -185,8 +185,15 @@ pub struct SyncHealth {
     pub acknowledged_at: Option<i64>,
     /// Sent but not acknowledged yet.
     pub in_flight: u64,
-    /// Records that wait, by lane: alerts, detections, clips and the rest.
-    pub waiting: [u64; 3],
+    /// Records that wait, by lane: alerts, detections, clips and the ledger, recordings.
+    pub waiting: [u64; 4],
+    /// Bytes of pictures and video that wait for their upload, and the most that may wait; null: no limit.
+    pub spool_bytes: u64,
+    pub spool_max_bytes: Option<u64>,
+    /// Seconds until the oldest video goes for want of room, at the present rate; null while it does not grow.
+    pub spool_full_in_seconds: Option<u64>,
+    /// Seconds until everything is delivered, at the present rate; null while it does not get less.
+    pub delivered_in_seconds: Option<u64>,
 }
 
 impl From<&SyncStatus> for SyncHealth {
@@ -199,6 +206,10 @@ impl From<&SyncStatus> for SyncHealth {
             acknowledged_at: status.last_ack_at.map(|at| at.0),
             in_flight: status.last_seq.saturating_sub(status.acked_seq),
             waiting: status.waiting,
+            spool_bytes: status.spool.bytes,
+            spool_max_bytes: Some(status.spool.bytes_max).filter(|max| *max > 0 && *max < u64::MAX),
+            spool_full_in_seconds: status.spool.full_in_s,
+            delivered_in_seconds: status.spool.delivered_in_s,
         }
     }
 }

@@ -342,8 +342,15 @@ export interface BoxStatus {
     acknowledged_seq: number;
     acknowledged_at: number | null;
     in_flight: number;
-    /** Alerts, detections, clips and the rest. */
-    waiting: [number, number, number];
+    /** Alerts, detections, clips and the ledger, recordings. */
+    waiting: [number, number, number, number];
+    spool_bytes: number;
+    /** Null: no limit. */
+    spool_max_bytes: number | null;
+    /** At the present rate; null while it does not grow. */
+    spool_full_in_seconds: number | null;
+    /** At the present rate; null while it does not get less. */
+    delivered_in_seconds: number | null;
   };
   alerts: {
     /** Vehicles that every passage is compared with. */

@@ -72,8 +72,13 @@ export function Health({ status }: { status: BoxStatus }) {
             <Fact name={t('system.pending')}>
               {pending === 0
                 ? t('system.nothing_pending')
-                : t('system.pending_counts', { alerts: sync.waiting[0], detections: sync.waiting[1], clips: sync.waiting[2], flight: sync.in_flight })}
+                : t('system.pending_counts', { alerts: sync.waiting[0], detections: sync.waiting[1], clips: sync.waiting[2], recordings: sync.waiting[3], flight: sync.in_flight })}
             </Fact>
+            {sync.spool_bytes > 0 && <Fact name={t('system.spool')}>{bytes(sync.spool_bytes, locale)}</Fact>}
+            {pending > 0 && (
+              <Fact name={t('system.delivered_in')}>{sync.delivered_in_seconds === null ? t('system.delivered_unknown') : roughly(sync.delivered_in_seconds)}</Fact>
+            )}
+            {sync.spool_full_in_seconds !== null && <Fact name={t('system.spool_full_in')}>{roughly(sync.spool_full_in_seconds)}</Fact>}
             <Fact name={t('system.acknowledged')}>{sync.acknowledged_seq.toLocaleString(locale)}</Fact>
           </dl>
         )}

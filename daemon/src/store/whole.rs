@@ -1,0 +1,185 @@
+//! Recordings that go to the centre with their video: asked for by a person, or by the rule of the configuration. Their
+//! bytes stay in the segment file; the upload reads them from there.
+
+use std::path::PathBuf;
+
+use gtv_protocol::body::{Body, Clip};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::outbox::{self, Lane};
+use super::rows::{Bucket, ObjectRef};
+use super::sql::unsigned;
+use super::{Store, StoreError, StoreEvent};
+use crate::base::ids::CameraId;
+use crate::base::time::UtcMicros;
+
+/// Rows a transaction, so that nobody waits long behind it.
+const PAGE: usize = 200;
+
+/// What a request found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requested {
+    /// Recordings that were not asked for before, and their bytes.
+    pub recordings: u64,
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Queues the closed recordings of a camera that touch `[from, to)`, both streams; each goes once, however often it
+    /// is asked for.
+    pub async fn request_recordings(
+        &self,
+        camera: &CameraId,
+        from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Requested, StoreError> {
+        let mut all = Requested::default();
+        loop {
+            let camera = camera.clone();
+            let page = self
+                .write("queue recordings for the centre", move |tx| {
+                    let page = queue(tx, &camera, from, to)?;
+                    tx.publish(StoreEvent::Outbox);
+                    Ok(page)
+                })
+                .await?;
+            (all.recordings, all.bytes) = (all.recordings + page.recordings, all.bytes + page.bytes);
+            if page.recordings < PAGE as u64 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The file that has the bytes of an object: its own, or the segment of that digest.
+    pub async fn upload_path(&self, sha256: &str) -> Result<Option<PathBuf>, StoreError> {
+        let Some(own) = self.object_path(sha256) else { return Ok(None) };
+        if tokio::fs::try_exists(&own).await.unwrap_or(false) {
+            return Ok(Some(own));
+        }
+        let key = sha256.to_owned();
+        let segment = self
+            .read("find a recording by its digest", move |c| {
+                let mut statement = c.prepare_cached("SELECT path FROM segments WHERE sha256 = ?1")?;
+                Ok(statement.query_one([key], |row| row.get::<_, String>(0)).optional()?)
+            })
+            .await?;
+        Ok(Some(segment.map_or(own, |path| self.dir().join(path))))
+    }
+}
+
+fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> Result<Requested, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT s.stream, s.start, s.\"end\", s.bytes, s.sha256, i.mime
+         FROM segments s LEFT JOIN inits i ON i.id = s.init_id
+         WHERE s.camera = ?1 AND s.start < ?3 AND s.\"end\" > ?2 AND s.closed AND s.sha256 IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = s.sha256)
+            AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.sha256 = s.sha256 AND o.uploaded_at IS NOT NULL)
+         ORDER BY s.start LIMIT ?4",
+    )?;
+    let found = statement.query_map(params![camera, from, to, PAGE as i64], |row| {
+        let (start, end): (UtcMicros, UtcMicros) = (row.get(1)?, row.get(2)?);
+        // The ledger told of the recording when it was closed; this is its video.
+        let video = Clip {
+            detection: None,
+            camera: camera.to_string(),
+            stream: row.get(0)?,
+            start_us: start.0,
+            end_us: end.0,
+            object: None,
+            mime: row.get(5)?,
+            unavailable: None,
+        };
+        Ok((video, row.get::<_, String>(4)?, unsigned(row, 3)?))
+    })?;
+    let mut requested = Requested::default();
+    for row in found.collect::<Result<Vec<_>, _>>()? {
+        let (mut video, sha256, bytes) = row;
+        video.object = Some(outbox::digest(&sha256)?);
+        let content_type = video.mime.as_deref().and_then(|mime| mime.split(';').next()).unwrap_or("video/mp4");
+        let content_type = content_type.trim().to_owned();
+        let object = ObjectRef { sha256, bytes, content_type, bucket: Bucket::Recordings };
+        // It never has a file of its own: as far as the store of objects goes it is deleted already.
+        c.prepare_cached(
+            "INSERT INTO objects (sha256, bytes, content_type, bucket, created_at, deleted_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (sha256) DO UPDATE SET lost = NULL",
+        )?
+        .execute(params![
+            object.sha256,
+            object.bytes as i64,
+            object.content_type,
+            object.bucket,
+            UtcMicros::now()
+        ])?;
+        let thing = format!("{camera}/{}/{}", video.stream, video.start_us);
+        requested.recordings += 1;
+        requested.bytes += bytes;
+        outbox::put(c, Lane::Recordings, &Body::Clip(video), &thing, &[&object])?;
+    }
+    Ok(requested)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::BoxId;
+    use crate::store::tests::{SECOND, camera, open};
+    use crate::store::{InitRow, NewFragment, NewSegment, Pick, Stream};
+
+    #[tokio::test]
+    async fn a_recording_goes_once_and_from_its_own_file() {
+        let (store, folder) = open();
+        let init = InitRow {
+            id: "i".repeat(64),
+            data: vec![1],
+            mime: "video/mp4; codecs=\"avc1.640028\"".to_owned(),
+            codec: "h264".to_owned(),
+            width: 64,
+            height: 48,
+        };
+        store.put_init(&init).await.unwrap();
+        for number in 0..3 {
+            let start = UtcMicros(10 * number * SECOND);
+            let new = NewSegment {
+                camera: camera("gate"),
+                stream: Stream::Main,
+                path: format!("recordings/{number}.mp4"),
+                init_id: init.id.clone(),
+                start,
+                head_bytes: 1,
+                clocks: None,
+            };
+            let id = store.open_segment(new).await.unwrap();
+            let fragment = NewFragment {
+                segment_id: id,
+                offset: 1,
+                bytes: 9,
+                start,
+                duration_us: 10 * SECOND,
+                frames: 250,
+                key: true,
+            };
+            store.commit_fragments(vec![fragment]).await.unwrap();
+            if number < 2 {
+                store.close_segment(id, &format!("{number}").repeat(64)).await.unwrap();
+            }
+        }
+        let ask =
+            async || store.request_recordings(&camera("gate"), UtcMicros(0), UtcMicros(60 * SECOND)).await.unwrap();
+        assert_eq!(ask().await, Requested { recordings: 2, bytes: 20 }, "the open one is left out");
+        assert_eq!(ask().await, Requested::default(), "once is enough");
+        let status = store.outbox_status(BoxId::default()).await.unwrap();
+        assert_eq!((status.waiting[3], status.blocked), (2, 2));
+        assert_eq!(store.spool_bytes().await.unwrap(), 20);
+        let waiting = store.objects_to_upload(9, Pick::all(9, 9)).await.unwrap();
+        assert_eq!((waiting.len(), waiting[0].lane), (2, Lane::Recordings));
+        let sha256 = &waiting[0].object.sha256;
+        let path = store.upload_path(sha256).await.unwrap().unwrap();
+        assert_eq!(path, folder.path().join("recordings/0.mp4"));
+        assert_eq!(store.upload_path("../etc").await.unwrap(), None);
+        store.mark_uploaded(sha256).await.unwrap();
+        let batch = store.next_batch(BoxId::default(), 0, Pick::all(99, 1 << 20)).await.unwrap();
+        let last = batch.records.last().unwrap();
+        assert_eq!((last.kind.as_str(), last.objects[0].sha256.to_string()), ("clip", sha256.clone()));
+        assert_eq!(last.objects[0].content_type, "video/mp4");
+    }
+}

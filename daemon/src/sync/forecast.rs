@@ -1,0 +1,95 @@
+//! Pure. When what waits will be delivered, or the spool be full, if it goes on as in the last minutes.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::base::time::UtcMicros;
+
+/// How far back "the present rate" reaches, and from when on it says something.
+const SPAN_US: i64 = 900_000_000;
+const LEAST_US: i64 = 60_000_000;
+const SAMPLES_MAX: usize = 128;
+
+/// What waits for the centre.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Spool {
+    /// Of the objects that are not uploaded yet.
+    pub bytes: u64,
+    pub bytes_max: u64,
+    pub records: u64,
+    pub records_max: u64,
+    /// Seconds until the oldest clips and records go for want of room; absent while it does not grow.
+    pub full_in_s: Option<u64>,
+    /// Seconds until all of it is delivered; absent while it does not shrink.
+    pub delivered_in_s: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Trend {
+    samples: VecDeque<(UtcMicros, u64, u64)>,
+}
+
+impl Trend {
+    /// Takes what waits now and says how it goes on.
+    pub(super) fn add(&mut self, now: UtcMicros, spool: Spool) -> Spool {
+        // A clock that was set back makes older samples meaningless.
+        self.samples.retain(|(at, ..)| *at < now && now.since(*at) <= SPAN_US);
+        self.samples.push_back((now, spool.bytes, spool.records));
+        if self.samples.len() > SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        let Some((first, bytes, records)) = self.samples.front().copied() else { return spool };
+        let seconds = now.since(first) as f64 / 1e6;
+        if now.since(first) < LEAST_US {
+            return spool;
+        }
+        let rate = |before: u64, after: u64| (after as f64 - before as f64) / seconds;
+        let (by_bytes, by_records) = (rate(bytes, spool.bytes), rate(records, spool.records));
+        let after = |left: u64, rate: f64| (rate > 0.0).then(|| (left as f64 / rate) as u64);
+        let full = [
+            after(spool.bytes_max.saturating_sub(spool.bytes), by_bytes),
+            after(spool.records_max.saturating_sub(spool.records), by_records),
+        ];
+        // The slower of the two decides; one that does not shrink is never done.
+        let done = |left: u64, rate: f64| if left == 0 { Some(0) } else { after(left, -rate) };
+        let delivered = done(spool.bytes, by_bytes).zip(done(spool.records, by_records));
+        Spool {
+            full_in_s: full.into_iter().flatten().min(),
+            delivered_in_s: delivered.map(|(bytes, records)| bytes.max(records)),
+            ..spool
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool(bytes: u64, records: u64) -> Spool {
+        Spool { bytes, bytes_max: 1_000_000, records, records_max: 10_000, ..Spool::default() }
+    }
+
+    #[test]
+    fn it_says_when_it_is_full_and_when_it_is_empty() {
+        let minute = |n: i64| UtcMicros(1_700_000_000_000_000 + n * 60_000_000);
+        let mut trend = Trend::default();
+        assert_eq!(trend.add(minute(0), spool(0, 0)), spool(0, 0), "nothing is known yet");
+        trend.add(minute(1), spool(60_000, 60));
+        let growing = trend.add(minute(2), spool(120_000, 120));
+        // 1,000 bytes and one record a second.
+        assert_eq!((growing.full_in_s, growing.delivered_in_s), (Some(880), None));
+        let mut trend = Trend::default();
+        trend.add(minute(0), spool(400_000, 800));
+        let shrinking = trend.add(minute(2), spool(160_000, 680));
+        assert_eq!((shrinking.full_in_s, shrinking.delivered_in_s), (None, Some(680)), "records are the slower ones");
+        let mixed = trend.add(minute(3), spool(150_000, 900));
+        assert_eq!(mixed.delivered_in_s, None, "records grow");
+        assert!(mixed.full_in_s.is_some());
+        let empty = trend.add(minute(30), spool(0, 0));
+        assert_eq!(empty.delivered_in_s, None, "what is older than a quarter of an hour does not count");
+        assert_eq!(trend.add(minute(32), spool(0, 0)).delivered_in_s, Some(0));
+        let back = trend.add(minute(-5), spool(5, 5));
+        assert_eq!((back.full_in_s, back.delivered_in_s), (None, None), "the clock was set back");
+    }
+}

@@ -1,0 +1,68 @@
+//! The file of an object on its way: read part by part, hashed as it goes, refused where it is not what its name says.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use gtv_protocol::Hash;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
+
+use super::PART;
+use crate::store::ObjectRef;
+use crate::sync::error::SyncError;
+
+pub(super) struct Source {
+    file: tokio::fs::File,
+    pub digest: Hash,
+    /// As its row says.
+    pub bytes: u64,
+    sha: Sha256,
+    read: u64,
+}
+
+impl Source {
+    pub(super) async fn open(object: &ObjectRef, path: &Path) -> Result<Self, SyncError> {
+        let Some(digest) = Hash::parse(&object.sha256) else {
+            return Err(lost(&object.sha256, "its name is no SHA-256".to_owned()));
+        };
+        let file = tokio::fs::File::open(path).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => lost(&object.sha256, "its file is gone from the box".to_owned()),
+            _ => unreadable(&object.sha256, &error),
+        })?;
+        Ok(Self { file, digest, bytes: object.bytes, sha: Sha256::new(), read: 0 })
+    }
+
+    /// The next part; nothing at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, SyncError> {
+        let mut part = Vec::new();
+        let read = (&mut self.file).take(PART as u64).read_to_end(&mut part).await;
+        read.map_err(|error| unreadable(&self.digest.to_string(), &error))?;
+        self.sha.update(&part);
+        self.read += part.len() as u64;
+        Ok(Some(part).filter(|part| !part.is_empty()).map(Bytes::from))
+    }
+
+    /// The whole of a file that goes in one request, verified.
+    pub(super) async fn whole(mut self) -> Result<Bytes, SyncError> {
+        let bytes = self.next().await?.unwrap_or_default();
+        self.verify()?;
+        Ok(bytes)
+    }
+
+    /// All of it was read: is it what its name says?
+    pub(super) fn verify(&self) -> Result<(), SyncError> {
+        if self.read == self.bytes && self.sha.clone().finalize().as_slice() == self.digest.as_bytes() {
+            return Ok(());
+        }
+        Err(lost(&self.digest.to_string(), "its file is damaged: the digest is another one".to_owned()))
+    }
+}
+
+/// It can never be uploaded.
+fn lost(sha256: &str, reason: String) -> SyncError {
+    SyncError::ObjectLost { sha256: sha256.to_owned(), reason }
+}
+
+fn unreadable(sha256: &str, error: &std::io::Error) -> SyncError {
+    lost(sha256, format!("its file cannot be read: {error}"))
+}
