@@ -38,8 +38,12 @@ pub async fn look_up(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Ve
     let (kinds, ids): (Vec<&str>, Vec<&str>) = things.iter().copied().unzip();
     let statement = tx
         .prepare_cached(
-            "SELECT r.kind, r.id FROM sync.records r JOIN unnest($2::text[], $3::text[]) AS t (kind, id) USING (kind, id)
-             WHERE r.box_id = $1 AND r.state = 'applied' AND r.kind NOT IN ('camera', 'box_status')",
+            // One look into the index a thing: as a plain join PostgreSQL may compare every record with every thing.
+            "SELECT t.kind, t.id FROM unnest($2::text[], $3::text[]) AS t (kind, id), LATERAL (
+                 SELECT FROM sync.records r
+                 WHERE r.box_id = $1 AND r.kind = t.kind AND r.id = t.id AND r.state = 'applied'
+                   AND r.kind NOT IN ('camera', 'box_status')
+                 LIMIT 1) told",
         )
         .await?;
     let rows = tx.query(&statement, &[&accepted.box_id, &kinds, &ids]).await?;
