@@ -204,6 +204,20 @@ async fn the_document_knows_every_path() {
     assert_eq!(stage.ask(&token, "cidades/nothing").0, 404);
 }
 
+#[tokio::test]
+async fn a_revoked_token_counts_no_more() {
+    let stage = Stage::new();
+    Uplink::dial(&stage.center.url(), &FakeBox::new()).await.unwrap();
+    let arguments = ["token", "--prefeitura", "sao-paulo", "--name", "ana", "--hours"];
+    let token = |hours| stage.center.command_ok(&[&arguments[..], &[hours]].concat()).trim().to_owned();
+    let (stolen, other) = (token("8"), token("9"));
+    assert_eq!(stage.ask(&stolen, "cidades/boxes").0, 200);
+    stage.center.command_ok(&["revoke", &stolen]);
+    assert_eq!(stage.ask(&stolen, "cidades/boxes").0, 401);
+    assert_eq!(stage.ask(&other, "cidades/boxes").0, 200, "of the same person");
+    assert!(!stage.center.command(&["revoke", "nonsense"]).0.success());
+}
+
 /// Where the centre's own user may create no roles, a superuser does so once, before or after the first start.
 #[tokio::test]
 async fn an_administrator_may_make_the_role_instead() {

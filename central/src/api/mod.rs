@@ -129,8 +129,9 @@ async fn answer(
     query: &str,
 ) -> Answer {
     let tokens = tokens.ok_or(ApiError::Off)?;
-    let claims = authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
-    let tenant = center.db.tenant(&claims.prefeitura).await?.ok_or(ApiError::Unauthorized)?;
+    let (claims, token_sha256) =
+        authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
+    let tenant = center.db.tenant(&claims.prefeitura, &token_sha256).await?.ok_or(ApiError::Unauthorized)?;
     let asker = Asker { tenant, subject: claims.sub, role: claims.role };
     if let Some(live) = &center.live {
         let person = format!("{}:{}", asker.tenant, asker.subject);

@@ -3,6 +3,7 @@
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Shorter secrets can be guessed from one token.
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -63,10 +64,14 @@ impl Tokens {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding)
     }
 
-    /// The claims of `Authorization: Bearer <token>`.
-    pub fn verify(&self, authorization: &str) -> Option<Claims> {
-        let token = authorization.strip_prefix("Bearer ")?;
-        Some(jsonwebtoken::decode::<Claims>(token.trim(), &self.decoding, &self.validation).ok()?.claims)
+    /// The claims of `Authorization: Bearer <token>`, and the token's SHA-256, by which it may have been revoked.
+    pub fn verify(&self, authorization: &str) -> Option<(Claims, [u8; 32])> {
+        let token = authorization.strip_prefix("Bearer ")?.trim();
+        Some((self.read(token)?, Sha256::digest(token.as_bytes()).into()))
+    }
+
+    fn read(&self, token: &str) -> Option<Claims> {
+        Some(jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims)
     }
 }
 
@@ -82,7 +87,10 @@ mod tests {
     fn only_fresh_tokens_of_this_secret_count() {
         let tokens = Tokens::new("0123456789abcdef0123456789abcdef").unwrap();
         let bearer = |tokens: &Tokens, exp| format!("Bearer {}", tokens.issue(&claims(exp)).unwrap());
-        assert_eq!(tokens.verify(&bearer(&tokens, 4_000_000_000)), Some(claims(4_000_000_000)));
+        let fresh = bearer(&tokens, 4_000_000_000);
+        let (read, sha256) = tokens.verify(&fresh).unwrap();
+        assert_eq!(read, claims(4_000_000_000));
+        assert_eq!(sha256, <[u8; 32]>::from(Sha256::digest(&fresh["Bearer ".len()..])));
         assert_eq!(tokens.verify(&bearer(&tokens, 1_000_000_000)), None, "expired");
         let other = Tokens::new("fedcba9876543210fedcba9876543210").unwrap();
         assert_eq!(tokens.verify(&bearer(&other, 4_000_000_000)), None, "another secret");

@@ -34,6 +34,8 @@ enum Command {
     Audit(Box<audit::AuditArgs>),
     /// Issue a token for the read API
     Token(token::TokenArgs),
+    /// Let a token of the read API count no more
+    Revoke(token::RevokeArgs),
 }
 
 pub fn main(cli: Cli) -> ExitCode {
@@ -53,6 +55,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Enrol(args) => enrol::run(&args).await,
             Command::Audit(args) => audit::run(&args).await,
             Command::Token(args) => token::run(&args),
+            Command::Revoke(args) => token::revoke(&args).await,
         }
     });
     result.unwrap_or_else(|error| {

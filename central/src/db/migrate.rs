@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (10, "alert_reason", include_str!("../../migrations/0010_alert_reason.sql")),
     (11, "outbox", include_str!("../../migrations/0011_outbox.sql")),
     (12, "retention", include_str!("../../migrations/0012_retention.sql")),
+    (13, "revoked_tokens", include_str!("../../migrations/0013_revoked_tokens.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

@@ -2,6 +2,7 @@
 //! prefeitura. PostgreSQL makes the JSON.
 
 use super::{Database, DbError};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -24,11 +25,29 @@ impl Database {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Id of a prefeitura.
-    pub async fn tenant(&self, slug: &str) -> Result<Option<Uuid>, DbError> {
+    /// Id of the prefeitura that a token names; `None` if there is no such, or the token was revoked.
+    pub async fn tenant(&self, slug: &str, token_sha256: &[u8]) -> Result<Option<Uuid>, DbError> {
         let client = self.client().await?;
-        let row = client.query_opt("SELECT id FROM cidades.prefeituras WHERE slug = $1", &[&slug]).await?;
+        let sql = "SELECT id FROM cidades.prefeituras
+                   WHERE slug = $1 AND NOT EXISTS (SELECT FROM admin.revoked_tokens WHERE sha256 = $2)";
+        let statement = client.prepare_cached(sql).await?;
+        let row = client.query_opt(&statement, &[&slug, &token_sha256]).await?;
         row.map(|row| Ok(row.try_get(0)?)).transpose()
+    }
+
+    /// Lets a token count no more, in all services from their next question on.
+    pub async fn revoke_token(
+        &self,
+        token_sha256: &[u8],
+        subject: &str,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        let client = self.client().await?;
+        client.execute("DELETE FROM admin.revoked_tokens WHERE expires_at < now()", &[]).await?;
+        let sql = "INSERT INTO admin.revoked_tokens (sha256, subject, expires_at) VALUES ($1, $2, $3)
+                   ON CONFLICT DO NOTHING";
+        client.execute(sql, &[&token_sha256, &subject, &expires_at]).await?;
+        Ok(())
     }
 
     /// True if questions can be asked at all: the role exists and this user may take it.
