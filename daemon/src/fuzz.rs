@@ -2,7 +2,7 @@
 //! committed corpus through them in every build. A panic is the failure; what must hold beyond that is asserted.
 
 use crate::base::time::UtcMicros;
-use crate::{alerts, config, media, web};
+use crate::{alerts, config, live, media, web};
 
 type Target = fn(&[u8]);
 
@@ -17,6 +17,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("protocol", protocol),
     ("range", range),
     ("rtp", media::fuzz::rtp),
+    ("rtsp", live::rtsp::fuzz_request),
     ("sdp", media::fuzz::sdp),
     ("timeline", media::fuzz::timeline),
     ("url", media::fuzz::url),

@@ -410,6 +410,25 @@ async fn next(playing: &mut Option<Playing>) -> Result<Next, RecvError> {
     }
 }
 
+/// The fuzz target of what clients send; see `crate::fuzz`.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_request(data: &[u8]) {
+    let proof = auth::Ha1::of("vms", "secret");
+    let Ok((Message::Request(request), used)) = Message::<Vec<u8>>::parse(data) else { return };
+    assert!(used <= data.len());
+    if let Some(header) = request.header(&headers::AUTHORIZATION)
+        && let Some(attempt) = auth::attempt(header.as_str(), request.method().into())
+    {
+        proof.proves(&attempt);
+    }
+    if let Some(header) = request.header(&headers::TRANSPORT) {
+        describe::transport(header.as_str());
+    }
+    if let Some(url) = request.request_uri() {
+        describe::target(url.path());
+    }
+}
+
 fn status_of(refusal: Refusal) -> StatusCode {
     match refusal {
         Refusal::Silent => StatusCode::ServiceUnavailable,

@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::{Attempt, Ha1, Proof, attempt};
+#[cfg(any(test, fuzzing))]
+pub use connection::fuzz_request;
 pub use push::{PushState, PushStatus, Pusher, Target};
 
 use super::hub::Hub;
