@@ -248,7 +248,7 @@ async fn plates_are_found_by_wildcard_and_likeness() {
 async fn a_long_search_is_continued_page_by_page() {
     let (store, _folder) = open();
     store.insert_detection(passage("ZZZ9Z99", 1)).await.unwrap();
-    let inserts = (0..2500).map(|i| store.insert_detection(passage("ABC1D23", 10 + i)));
+    let inserts = (0..1000).map(|i| store.insert_detection(passage("ABC1D23", 10 + i)));
     futures_util::future::join_all(inserts).await.into_iter().for_each(Result::unwrap);
     let text = |text: &str| DetectionQuery { text: Some(text.to_owned()), limit: 5, ..DetectionQuery::default() };
     let first = store.detection_page(text("zz9z9")).await.unwrap();
