@@ -33,9 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     print(json.dumps(ready), flush=True)
     while True:
         server.run()
-        match os.read(sys.stdin.fileno(), 4096).decode().split():
+        order = os.read(sys.stdin.fileno(), 4096)
+        if not order:
+            return 0
+        match order.decode().split():
             case []:
-                return 0
+                # The end of a line may come alone.
+                pass
             case ["hush", *_]:
                 server.hushed = True
             case ["speak", *_]:

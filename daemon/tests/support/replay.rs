@@ -41,7 +41,7 @@ impl Replay {
 
     /// `hush` or `speak`.
     pub fn order(&mut self, text: &str) {
-        writeln!(self.orders, "{text}").unwrap();
+        self.orders.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 
     /// The camera as the box knows it.
