@@ -59,6 +59,8 @@ pub struct LiveConfig {
     pub max_viewers: usize,
     /// UDP port of WebRTC; 0 takes any free one.
     pub webrtc_port: u16,
+    /// Streams at a time that are transcoded to H.264 for browsers that cannot show them; 0: none.
+    pub transcode: usize,
     /// Where other recorders read the cameras by RTSP; off when absent.
     pub rtsp_listen: Option<SocketAddr>,
     /// Lets RTSP clients that know no Digest send their passwords as they are (Basic).
@@ -71,6 +73,7 @@ impl Default for LiveConfig {
             part: HumanDuration::millis(100),
             max_viewers: 16,
             webrtc_port: 8189,
+            transcode: 0,
             rtsp_listen: None,
             rtsp_basic: false,
         }

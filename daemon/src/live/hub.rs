@@ -185,6 +185,11 @@ impl Hub {
         lock(&self.channels).retain(|(id, _), _| id != camera);
     }
 
+    /// Forgets one stream; its viewers see the end.
+    pub fn end(&self, camera: &CameraId, stream: StreamKind) {
+        lock(&self.channels).remove(&(camera.clone(), stream));
+    }
+
     pub fn watch(&self, camera: &CameraId, stream: StreamKind) -> Result<Subscription, Refusal> {
         let channel = self.channel(camera, stream).ok_or(Refusal::Silent)?;
         // Under the lock that `push` takes: nothing falls between the recent fragments and the next one.
@@ -270,6 +275,7 @@ impl FragmentSink for Channel {
     fn picture(&self, picture: &Picture) {
         let mut state = lock(&self.state);
         state.pictures.push(picture);
+        state.last = Some(Instant::now());
         let _ = self.pictures.send(picture.clone());
     }
 

@@ -8,6 +8,7 @@ mod pictures;
 mod ring;
 mod rtp;
 pub mod rtsp;
+mod transcode;
 mod voice;
 pub mod whep;
 

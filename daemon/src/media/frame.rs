@@ -105,6 +105,11 @@ impl DecodedFrame {
     }
 }
 
+/// The frame with its pixels in main memory.
+pub fn in_memory(frame: AvFrame) -> Result<AvFrame, MediaError> {
+    if frame.fields().hw_frames_ctx.is_null() { Ok(frame) } else { download(&frame) }
+}
+
 fn download(surface: &AvFrame) -> Result<AvFrame, MediaError> {
     let mut frame = AvFrame::new()?;
     // SAFETY: both frames are live; the first is filled by the calls.

@@ -65,7 +65,7 @@ impl Converter {
                 from_table,
                 c_int::from(shape.full_range),
                 to_table,
-                1,
+                c_int::from(to != Pixel::AV_PIX_FMT_YUV420P),
                 0,
                 1 << 16,
                 1 << 16,
@@ -204,6 +204,22 @@ pub fn to_jpeg_yuv(image: &RgbImage) -> Result<AvFrame, MediaError> {
     let strides = [fields.linesize[0], fields.linesize[1], fields.linesize[2], 0];
     convert(&rgb, (Pixel::AV_PIX_FMT_YUVJ420P, image.width, image.height), planes, strides)?;
     Ok(frame)
+}
+
+/// The picture as YUV 4:2:0 of limited range, which video encoders take; both sides even.
+pub fn to_yuv420(frame: &AvFrame, width: u32, height: u32) -> Result<AvFrame, MediaError> {
+    if frame.pixel_format() == Pixel::AV_PIX_FMT_YUV420P
+        && (frame.width(), frame.height()) == (width, height)
+        && !is_full_range(frame)
+    {
+        return frame.share();
+    }
+    let mut scaled = empty_frame(Pixel::AV_PIX_FMT_YUV420P, width, height)?;
+    let fields = scaled.fields_mut();
+    let planes = [fields.data[0], fields.data[1], fields.data[2], std::ptr::null_mut()];
+    let strides = [fields.linesize[0], fields.linesize[1], fields.linesize[2], 0];
+    convert(frame, (Pixel::AV_PIX_FMT_YUV420P, width, height), planes, strides)?;
+    Ok(scaled)
 }
 
 fn empty_frame(format: Pixel, width: u32, height: u32) -> Result<AvFrame, MediaError> {

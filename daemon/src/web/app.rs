@@ -67,7 +67,7 @@ impl App {
             routes: routes::table(),
             lockout: Mutex::default(),
             hls: Hls::new(context.live.clone(), *config.live.part, stop.clone()),
-            whep: Whep::new(context.live.clone(), config.live.webrtc_port, stop.clone()),
+            whep: Whep::new(context.live.clone(), &config.live, stop.clone()),
             stop,
             discovering: Semaphore::new(1),
             changing: tokio::sync::Mutex::default(),

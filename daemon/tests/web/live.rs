@@ -133,18 +133,20 @@ pub struct Peer {
 
 impl Peer {
     pub fn new() -> Self {
+        Self::with(RtcConfig::new().enable_pcma(true, false))
+    }
+
+    /// With these codecs.
+    pub fn with(codecs: RtcConfig) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut rtc = RtcConfig::new()
-            .set_crypto_provider(Arc::new(from_feature_flags()))
-            .set_rtp_mode(true)
-            .enable_pcma(true, false)
-            .build(Instant::now());
+        let codecs = codecs.set_crypto_provider(Arc::new(from_feature_flags())).set_rtp_mode(true);
+        let mut rtc = codecs.build(Instant::now());
         rtc.add_local_candidate(Candidate::host(socket.local_addr().unwrap(), "udp").unwrap());
         Self { rtc, socket }
     }
 
     /// Receives until `enough`; (RTP sequence number, payload) of each packet.
-    fn receive(&mut self, enough: usize) -> Vec<(u64, Vec<u8>)> {
+    pub fn receive(&mut self, enough: usize) -> Vec<(u64, Vec<u8>)> {
         let packets = self.packets(enough, |_| true);
         packets.into_iter().map(|packet| (*packet.seq_no, packet.payload.to_vec())).collect()
     }

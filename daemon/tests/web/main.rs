@@ -13,4 +13,5 @@ mod rtsp;
 mod sockets;
 mod sound;
 mod timeline;
+mod transcode;
 mod watchlists;

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hub::{Hub, PictureSubscription, Refusal};
+use super::transcode::Transcoders;
 use super::voice::Voices;
 use crate::base::ids::CameraId;
+use crate::config::LiveConfig;
 use crate::media::{AudioCodec, StreamKind, VideoCodec};
 use sockets::Sockets;
 
@@ -52,6 +54,8 @@ pub struct Opened {
     pub id: Uuid,
     /// SDP.
     pub answer: String,
+    /// What the viewer gets is H.264 made from what the camera sends.
+    pub transcoded: bool,
 }
 
 struct Running {
@@ -66,20 +70,23 @@ struct Running {
 pub struct Whep {
     hub: Hub,
     voices: Voices,
+    transcoders: Transcoders,
     sockets: Sockets,
     running: Arc<Mutex<HashMap<Uuid, Running>>>,
     stop: CancellationToken,
 }
 
 impl Whep {
-    /// `port` of UDP, 0 for any; all sessions end with `stop`.
-    pub fn new(hub: Hub, port: u16, stop: CancellationToken) -> Self {
+    /// All sessions end with `stop`.
+    pub fn new(hub: Hub, config: &LiveConfig, stop: CancellationToken) -> Self {
         let voices = Voices::new(hub.clone());
-        Self { hub, voices, sockets: Sockets::new(port, stop.clone()), running: Arc::default(), stop }
+        let transcoders = Transcoders::new(hub.clone(), config.max_viewers, config.transcode);
+        let sockets = Sockets::new(config.webrtc_port, stop.clone());
+        Self { hub, voices, transcoders, sockets, running: Arc::default(), stop }
     }
 
     /// Begins a session. `loopback`: the viewer is on the box itself.
-    pub fn open(
+    pub async fn open(
         &self,
         camera: &CameraId,
         stream: StreamKind,
@@ -88,16 +95,24 @@ impl Whep {
         loopback: bool,
         still_allowed: StillAllowed,
     ) -> Result<Opened, WhepError> {
-        let viewer = self.hub.watch_pictures(camera, stream)?;
-        // A stream that runs and has no picture to begin with is one with an endless group of pictures.
-        let codec = viewer.recent.last().map(|picture| picture.config.codec).ok_or(WhepError::Silent)?;
-        if viewer.reordered {
-            return Err(WhepError::Reordered);
-        }
-        let profile = viewer.recent.last().map_or_else(String::new, |picture| picture.config.codec_string.clone());
+        let mut viewer = self.hub.watch_pictures(camera, stream)?;
         let bound = self.sockets.open(loopback).map_err(WhepError::Port)?;
-        let voice = viewer.sound.as_deref().and_then(negotiate::Voice::of);
-        let negotiated = negotiate::answer(offer, codec, &profile, voice, &bound)?;
+        let (negotiated, transcoded) = match negotiate(offer, &viewer, &bound) {
+            Err(error @ (WhepError::Codec(_) | WhepError::Reordered)) if self.may_transcode(&viewer) => {
+                match self.transcoders.watch(camera, stream).await {
+                    Ok(mut made) => {
+                        made.sound = viewer.sound.take();
+                        viewer = made;
+                    }
+                    Err(reason) => {
+                        tracing::warn!(%camera, %stream, %reason, "a viewer's browser cannot show this stream");
+                        return Err(error);
+                    }
+                }
+                (negotiate(offer, &viewer, &bound)?, true)
+            }
+            negotiated => (negotiated?, false),
+        };
         let sound = negotiated.sound.and_then(|track| Some((track, self.sound(camera, stream, &viewer)?)));
         let (queue, datagrams) = tokio::sync::mpsc::channel(session::DATAGRAMS);
         let registered = self.sockets.register(negotiated.ufrag, queue);
@@ -117,7 +132,13 @@ impl Whep {
             drop(registered);
             lock(&sessions).remove(&id);
         });
-        Ok(Opened { id, answer: negotiated.answer })
+        Ok(Opened { id, answer: negotiated.answer, transcoded })
+    }
+
+    /// H.264 plays by MSE everywhere, B-frames and all: no reason to make it anew.
+    fn may_transcode(&self, viewer: &PictureSubscription) -> bool {
+        let codec = viewer.recent.last().map(|picture| picture.config.codec);
+        self.transcoders.are_on() && codec != Some(VideoCodec::H264)
     }
 
     /// Where the sound of a session comes from; without it there is still the picture.
@@ -143,6 +164,20 @@ impl Whep {
             session.stop.cancel();
         }
     }
+}
+
+fn negotiate(
+    offer: &str,
+    viewer: &PictureSubscription,
+    bound: &[sockets::Bound],
+) -> Result<negotiate::Negotiated, WhepError> {
+    // A stream that runs and has no picture to begin with is one with an endless group of pictures.
+    let config = viewer.recent.last().map(|picture| &picture.config).ok_or(WhepError::Silent)?;
+    if viewer.reordered {
+        return Err(WhepError::Reordered);
+    }
+    let voice = viewer.sound.as_deref().and_then(negotiate::Voice::of);
+    negotiate::answer(offer, config.codec, &config.codec_string, voice, bound)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

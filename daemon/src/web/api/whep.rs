@@ -18,7 +18,8 @@ const SDP: &str = "application/sdp";
 
 /// Begins a WebRTC session. The body is an SDP offer (`application/sdp`) that receives one video; the answer names the
 /// box's addresses, so candidates need not be exchanged. 406 says why the camera cannot be watched this way: `code` is
-/// `reordered` (B-frames) or `codec_not_offered`.
+/// `reordered` (B-frames) or `codec_not_offered`. Where `live.transcode` allows it, such a stream is answered as H.264 and
+/// `X-GTV-Transcoded` says so.
 #[utoipa::path(post, path = "/api/streaming/cameras/{id}/whep", tag = "streaming",
     params(("id" = String, Path, description = "Camera"),
            ("stream" = Option<String>, Query, description = "`main` (when absent) or `sub`")),
@@ -51,11 +52,15 @@ pub async fn open(app: Arc<App>, req: Req) -> ApiResult<Response> {
     let opened = app
         .whep
         .open(&camera, stream, offer, who.user_id, req.peer.is_loopback(), allowed)
+        .await
         .map_err(|error| refusal(&app, &camera, &error))?;
     let mut response = reply::bytes(StatusCode::CREATED, SDP, opened.answer.into());
     let location = format!("/api/streaming/cameras/{camera}/whep/{}", opened.id);
     reply::set(&mut response, header::LOCATION, &location);
     reply::set(&mut response, header::CACHE_CONTROL, "no-store");
+    if opened.transcoded {
+        reply::set(&mut response, header::HeaderName::from_static("x-gtv-transcoded"), "h264");
+    }
     Ok(response)
 }
 

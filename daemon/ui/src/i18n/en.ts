@@ -120,6 +120,7 @@ export const en = {
   'live.transport.webrtc': 'WebRTC',
   'live.transport.mse': 'MSE',
   'live.transport.hls': 'HLS',
+  'live.why.transcoded': 'The box converts the picture to H.264, because this browser cannot show it as it is.',
   'live.why.no_webrtc': 'This browser has no WebRTC.',
   'live.why.reordered': 'The camera sends B-frames, which WebRTC cannot show.',
   'live.why.codec': 'WebRTC in this browser cannot play this camera’s codec.',

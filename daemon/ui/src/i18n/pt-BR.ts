@@ -121,6 +121,7 @@ export const ptBR: Texts = {
   'live.transport.webrtc': 'WebRTC',
   'live.transport.mse': 'MSE',
   'live.transport.hls': 'HLS',
+  'live.why.transcoded': 'A caixa converte a imagem para H.264, porque este navegador não a mostra como ela é.',
   'live.why.no_webrtc': 'Este navegador não tem WebRTC.',
   'live.why.reordered': 'A câmera envia quadros B, que o WebRTC não mostra.',
   'live.why.codec': 'O WebRTC deste navegador não reproduz o codec desta câmera.',

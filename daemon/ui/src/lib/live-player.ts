@@ -79,7 +79,7 @@ export class LivePlayer {
       if (this.ways.length > 0) this.next(state.why);
       else this.onState({ kind: 'lost', reason: '' });
     } else if (state.kind === 'playing') {
-      this.onState({ ...state, transport, why });
+      this.onState({ ...state, transport, why: state.transcoded ? 'transcoded' : why });
     } else {
       this.onState(state);
     }

@@ -4,13 +4,13 @@ import type { CameraStateName } from '../api/types';
 export type Transport = 'webrtc' | 'mse' | 'hls';
 
 /** Why a player does not use the way before it in the order; each has a text (`live.why.*`). */
-export type Why = 'no_webrtc' | 'reordered' | 'codec' | 'blocked' | 'unstable' | 'no_picture' | 'port' | 'no_mse' | 'no_websocket' | 'chosen';
+export type Why = 'transcoded' | 'no_webrtc' | 'reordered' | 'codec' | 'blocked' | 'unstable' | 'no_picture' | 'port' | 'no_mse' | 'no_websocket' | 'chosen';
 
 /** What one way of watching reports. */
 export type PlayerState =
   | { kind: 'connecting' }
   /** `delay`: seconds from the camera's picture at the box to the screen; null where the browser does not tell. */
-  | { kind: 'playing'; width: number; height: number; delay: number | null }
+  | { kind: 'playing'; width: number; height: number; delay: number | null; transcoded?: boolean }
   | { kind: 'waiting'; state: CameraStateName; reason: string }
   | { kind: 'unsupported'; mime: string }
   | { kind: 'lost'; reason: string }

@@ -45,6 +45,7 @@ export class WebRtcPlayer {
   private lastFrame = 0;
   private lastBreak = -Infinity;
   private delay: number | null = null;
+  private transcoded = false;
   private size = { width: 0, height: 0 };
   private destroyed = false;
 
@@ -112,6 +113,7 @@ export class WebRtcPlayer {
         return;
       }
       this.session = session;
+      this.transcoded = response.headers.has('X-GTV-Transcoded');
       await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
     } catch (error) {
       if (this.peer === peer) this.refused(error);
@@ -157,7 +159,7 @@ export class WebRtcPlayer {
       this.lastFrame = now;
       this.attempt = 0;
       this.size = { width: this.video.videoWidth, height: this.video.videoHeight };
-      if (this.size.width > 0) this.report({ kind: 'playing', ...this.size, delay: this.delay });
+      if (this.size.width > 0) this.report({ kind: 'playing', ...this.size, delay: this.delay, transcoded: this.transcoded });
     } else if (this.lastFrame === 0) {
       const connected = peer.connectionState === 'connected';
       if (!connected && now - this.begun > CONNECT_MS) this.report({ kind: 'failed', why: 'blocked' });
