@@ -3,6 +3,7 @@
 use anyhow::Context;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
 
 /// Seconds; from a row on a local disk to an object read over a slow link.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -27,6 +28,17 @@ pub const BROKER_CONNECTED: &str = "gtv_sync_broker_connected";
 pub const LIVE_CONNECTED: &str = "gtv_sync_redis_connected";
 pub const LIVE_DROPPED: &str = "gtv_sync_live_updates_dropped_total";
 pub const EXPIRED: &str = "gtv_sync_records_expired_total";
+pub const INCIDENTS: &str = "gtv_sync_incidents_total";
+pub const HTTP_SECONDS: &str = "gtv_sync_http_request_duration_seconds";
+pub const READY: &str = "gtv_sync_ready";
+pub const DATABASE_CONNECTED: &str = "gtv_sync_database_connected";
+pub const STORE_CONNECTED: &str = "gtv_sync_object_store_connected";
+pub const DATABASE_POOL: &str = "gtv_sync_database_pool_connections";
+pub const DATABASE_WAITING: &str = "gtv_sync_database_pool_waiting";
+pub const SESSIONS_MAX: &str = "gtv_sync_sessions_max";
+
+/// The recorder drops what it no longer needs.
+const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Installs the process-wide recorder.
 pub fn install() -> anyhow::Result<PrometheusHandle> {
@@ -37,7 +49,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
         .context("the metrics recorder is already installed")?;
     describe_gauge!(SESSIONS, "Boxes connected now");
     describe_counter!(BATCHES, "Batches by outcome: committed, repeated, rejected, skipped");
-    describe_counter!(RECORDS, "Records committed, by kind");
+    describe_counter!(RECORDS, "Records committed, by kind and prefeitura");
     describe_counter!(RECORDS_REPEATED, "Records that were already committed when they came");
     describe_counter!(RECORDS_RETOLD, "New records about things that an earlier record told");
     describe_counter!(RECORDS_QUARANTINED, "Records stored without a typed row");
@@ -55,5 +67,31 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(LIVE_CONNECTED, "1 while Redis takes the live status");
     describe_counter!(LIVE_DROPPED, "Updates of the live status that Redis did not take");
     describe_counter!(EXPIRED, "Records that went because their time was over");
+    describe_counter!(
+        INCIDENTS,
+        "Faults of chains, signatures and roots, by the name under which sync.incidents has them"
+    );
+    describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Requests by method, route and status");
+    describe_gauge!(READY, "1 while this service can take records, as /readyz says");
+    describe_gauge!(DATABASE_CONNECTED, "1 while PostgreSQL answers");
+    describe_gauge!(STORE_CONNECTED, "1 while the object store answers");
+    describe_gauge!(DATABASE_POOL, "Connections to PostgreSQL by state: used, idle");
+    describe_gauge!(DATABASE_WAITING, "Tasks that wait for a connection to PostgreSQL");
+    describe_gauge!(SESSIONS_MAX, "Boxes that this service takes at a time");
+    // Without a value before it, the first event of a counter would not be an increase.
+    for name in [RECORDS_REPEATED, RECORDS_RETOLD, RECORDS_QUARANTINED, EVENTS_DROPPED, LIVE_DROPPED, EXPIRED] {
+        ::metrics::counter!(name).increment(0);
+    }
     Ok(handle)
+}
+
+/// Keeps the recorder small, and reads what the process itself uses (`process_resident_memory_bytes`, ...).
+pub async fn upkeep(handle: PrometheusHandle) {
+    let process = metrics_process::Collector::default();
+    process.describe();
+    loop {
+        process.collect();
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        handle.run_upkeep();
+    }
 }

@@ -1,41 +1,30 @@
 //! The HTTP side: the boxes' WebSocket, health checks and metrics.
 
-use crate::api;
 use crate::api::token::Tokens;
+use crate::api::{self, openapi};
 use crate::events::Events;
+use crate::fleet;
 use crate::live::Live;
+use crate::metrics;
+use crate::ready::{self, Preparation};
 use crate::session::{self, Center};
+use ::metrics::histogram;
 use gtv_protocol::limits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 use tokio_util::task::TaskTracker;
-use warp::http::StatusCode;
+use warp::http::{Method, StatusCode};
 use warp::{Filter, Rejection, Reply};
-
-/// Health checks of load balancers give up after a few seconds.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What `/readyz` reports besides the servers behind the service.
-#[derive(Default)]
-pub struct Preparation {
-    /// The schema is up to date.
-    pub schema: AtomicBool,
-    /// The read API may ask: its role exists.
-    pub readers: AtomicBool,
-    /// The buckets were reached once; a later outage does not make the service unready, rows without objects go on.
-    pub buckets: AtomicBool,
-}
 
 pub fn routes(
     center: Arc<Center>,
     tokens: Option<Arc<Tokens>>,
     preparation: Arc<Preparation>,
-    metrics: PrometheusHandle,
+    recorder: PrometheusHandle,
     sessions: TaskTracker,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let with_center = {
@@ -60,9 +49,11 @@ pub fn routes(
         .map(move |center: Arc<Center>| health(&center, has_secret, &prepared));
     let api = api::routes(center, tokens);
     let readyz =
-        warp::path!("readyz").and(with_center).then(move |center: Arc<Center>| readiness(center, preparation.clone()));
-    let metrics = warp::path!("metrics").map(move || metrics.render());
-    sync.or(warp::get().and(healthz.or(readyz).or(metrics))).or(api).recover(not_found)
+        warp::path!("readyz").and(with_center.clone()).then(move |center| readiness(center, preparation.clone()));
+    let scrape = warp::path!("metrics").map(move || recorder.render());
+    let boxes = warp::path!("metrics" / "boxes").and(with_center).then(boxes);
+    let inside = warp::get().and(healthz.or(readyz).or(scrape).or(boxes));
+    sync.or(inside).or(api).recover(not_found).with(warp::log::custom(measure))
 }
 
 /// The process runs; and what it does without, because nobody configured it or it is not there.
@@ -93,28 +84,43 @@ fn health(center: &Center, has_secret: bool, preparation: &Preparation) -> impl 
 }
 
 async fn readiness(center: Arc<Center>, preparation: Arc<Preparation>) -> impl Reply {
-    let down = |error: &dyn std::fmt::Display| format!("down: {error}");
-    let (database, store) = tokio::join!(
-        tokio::time::timeout(PROBE_TIMEOUT, center.db.ping()),
-        tokio::time::timeout(PROBE_TIMEOUT, center.objects.ping()),
-    );
-    let schema = preparation.schema.load(Ordering::Relaxed);
-    let buckets = preparation.buckets.load(Ordering::Relaxed);
-    let ready = matches!(database, Ok(Ok(()))) && schema && buckets && !center.stopping.is_cancelled();
-    let text = |result: &Result<Result<(), String>, _>| match result {
-        Ok(Ok(())) => "ok".to_owned(),
-        Ok(Err(error)) => down(error),
-        Err(_) => down(&format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
-    };
-    let body = json!({
-        "ready": ready,
-        "database": text(&database.map(|r| r.map_err(|e| e.to_string()))),
-        "object_store": text(&store.map(|r| r.map_err(|e| e.to_string()))),
-        "schema": if schema { "ok" } else { "not migrated yet" },
-        "buckets": if buckets { "ok" } else { "not reached yet" },
-    });
+    let (ready, report) = ready::probe(&center, &preparation).await;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    warp::reply::with_status(warp::reply::json(&body), status)
+    warp::reply::with_status(warp::reply::json(&report), status)
+}
+
+/// What is known of each box, for Prometheus.
+async fn boxes(center: Arc<Center>) -> impl Reply {
+    match center.db.known_boxes().await {
+        Ok(known) => {
+            let now = chrono::Utc::now().timestamp_millis() as f64 / 1e3;
+            let text = fleet::exposition(&known, &center.connected.boxes(), now);
+            warp::reply::with_status(text, StatusCode::OK)
+        }
+        Err(error) => warp::reply::with_status(format!("{error}\n"), StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// Rate, errors and duration by route: what outsiders make up is one method and one route.
+fn measure(request: warp::log::Info<'_>) {
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let route = match request.path() {
+        "/sync/v1" => "/sync/v1",
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        "/metrics" => "/metrics",
+        "/metrics/boxes" => "/metrics/boxes",
+        path => openapi::route_of(path).unwrap_or("other"),
+    };
+    let status = request.status().as_u16().to_string();
+    histogram!(metrics::HTTP_SECONDS, "method" => method, "route" => route, "status" => status)
+        .record(request.elapsed().as_secs_f64());
 }
 
 /// One plain answer to everything else, without telling a scanner what exists.

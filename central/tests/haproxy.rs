@@ -152,8 +152,9 @@ async fn one_of_two_is_killed_under_load_and_its_boxes_move_on() {
 async fn what_is_for_the_inside_stays_inside_and_nobody_asks_too_often() {
     let stage = Stage::new();
     assert_eq!(stage.statuses("/healthz", 1), ["200"]);
-    assert_eq!(stage.statuses("/metrics", 1), ["404"]);
-    assert_eq!(stage.statuses("/readyz", 1), ["404"]);
+    for inside in ["/metrics", "/metrics/boxes", "/readyz"] {
+        assert_eq!(stage.statuses(inside, 1), ["404"], "{inside}");
+    }
     let many = stage.statuses("/healthz", 1010);
     assert_eq!((many.first().unwrap().as_str(), many.last().unwrap().as_str()), ("200", "429"));
     let url = format!("http://127.0.0.1:{}/metrics", stage.haproxy.stats_port());

@@ -189,7 +189,7 @@ async fn every_kind_of_record_arrives_in_its_table() {
     assert_eq!(stage.count("sync.records WHERE state <> 'applied'").await, 0);
 
     let (_, metrics) = stage.center.get("/metrics").unwrap();
-    assert!(metrics.contains("gtv_sync_records_total{kind=\"detection\"} 1"), "{metrics}");
+    assert!(metrics.contains("gtv_sync_records_total{kind=\"detection\",prefeitura=\"sao-paulo\"} 1"), "{metrics}");
     assert!(!stage.center.log().contains("ABC1C34"), "a plate is in the log");
 }
 

@@ -39,6 +39,19 @@ const PATHS: &[(&str, &str, &str, &[&str])] = &[
     ),
 ];
 
+/// Path of the document itself; it needs no token.
+const OWN: &str = "/api/openapi.json";
+
+/// The path of the document that `path` is an instance of.
+pub fn route_of(path: &str) -> Option<&'static str> {
+    let matches = |pattern: &str| {
+        let (mut pattern, mut parts) = (pattern.split('/'), path.trim_end_matches('/').split('/'));
+        pattern.by_ref().all(|part| parts.next().is_some_and(|given| part == given || part == "{id}"))
+            && parts.next().is_none()
+    };
+    PATHS.iter().map(|(pattern, ..)| *pattern).chain([OWN]).find(|pattern| matches(pattern))
+}
+
 pub fn document() -> Value {
     let paths: serde_json::Map<String, Value> = PATHS
         .iter()
@@ -95,4 +108,21 @@ fn parameter(name: &str) -> Value {
     };
     let place = if name == "id" { "path" } else { "query" };
     json!({ "name": name, "in": place, "required": name == "id", "description": description, "schema": schema })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_belongs_to_one_path() {
+        assert_eq!(route_of("/api/ai/detections"), Some("/api/ai/detections"));
+        assert_eq!(route_of("/api/ai/detections/"), Some("/api/ai/detections"));
+        assert_eq!(route_of("/api/ai/detections/7"), Some("/api/ai/detections/{id}"));
+        assert_eq!(route_of("/api/cidades/boxes/7/delivery"), Some("/api/cidades/boxes/{id}/delivery"));
+        assert_eq!(route_of(OWN), Some(OWN));
+        for path in ["/api/ai/detections/7/8", "/api/cidades/boxes/7", "/api", "/"] {
+            assert_eq!(route_of(path), None, "{path}");
+        }
+    }
 }

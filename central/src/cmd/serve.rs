@@ -3,13 +3,15 @@
 use crate::api::token::Tokens;
 use crate::db::Database;
 use crate::events::Events;
+use crate::fleet;
 use crate::live::Live;
 use crate::metrics;
 use crate::objects::Objects;
+use crate::ready::{self, Preparation};
 use crate::retention;
 use crate::session::Center;
 use crate::settings::ServeArgs;
-use crate::web::{self, Preparation};
+use crate::web;
 use anyhow::Context;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,8 +27,6 @@ use tracing::{info, warn};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
-/// The recorder drops what it no longer needs.
-const UPKEEP: Duration = Duration::from_secs(10);
 
 pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let tokens = match &args.api.api_secret {
@@ -56,13 +56,10 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(prepare_buckets(center.clone(), preparation.clone()));
     tokio::spawn(publish_events(center.clone(), preparation.clone()));
     tokio::spawn(let_rows_go(center.clone(), preparation.clone(), args.rows_days));
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
+    tokio::spawn(note_boxes(center.clone(), preparation.clone()));
+    let watched = (center.clone(), preparation.clone());
+    tokio::spawn(async move { ready::watch(&watched.0, &watched.1).await });
+    tokio::spawn(metrics::upkeep(metrics.clone()));
 
     let routes = web::routes(center, tokens, preparation, metrics, sessions.clone());
     let mut terminate = signal(SignalKind::terminate()).context("signal handler")?;
@@ -130,6 +127,11 @@ async fn publish_events(center: Arc<Center>, preparation: Arc<Preparation>) {
 async fn let_rows_go(center: Arc<Center>, preparation: Arc<Preparation>, days: u32) {
     until_migrated(&preparation).await;
     retention::run(&center.db, days, &center.stopping).await;
+}
+
+async fn note_boxes(center: Arc<Center>, preparation: Arc<Preparation>) {
+    until_migrated(&preparation).await;
+    fleet::note(&center.db, &center.connected, &center.stopping).await;
 }
 
 async fn until_migrated(preparation: &Preparation) {

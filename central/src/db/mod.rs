@@ -6,6 +6,7 @@ pub mod chain;
 pub mod commit;
 pub mod days;
 pub mod detections;
+pub mod fleet;
 pub mod incidents;
 pub mod migrate;
 pub mod objects;
@@ -121,6 +122,12 @@ impl Database {
 
     pub async fn client(&self) -> Result<Object, DbError> {
         Ok(self.pool.get().await?)
+    }
+
+    /// Connections in use, connections at rest, and tasks that wait for one.
+    pub fn load(&self) -> (usize, usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.available, status.waiting)
     }
 
     /// One round trip, for `/readyz`.

@@ -267,9 +267,14 @@ async fn commit(
     histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
     match outcome {
         Outcome::Committed { to, quarantined, retold, proofs } => {
+            let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
             for record in new {
                 let kind = gtv_protocol::Kind::parse(&record.kind).map_or("other", gtv_protocol::Kind::as_str);
-                counter!(metrics::RECORDS, "kind" => kind).increment(1);
+                *kinds.entry(kind).or_default() += 1;
+            }
+            for (kind, records) in kinds {
+                counter!(metrics::RECORDS, "kind" => kind, "prefeitura" => session.prefeitura.clone())
+                    .increment(records);
             }
             counter!(metrics::RECORDS_RETOLD).increment(retold);
             if quarantined > 0 {
@@ -319,6 +324,7 @@ async fn reject(center: &Center, session: &mut Session, committed: Position, cut
     }))
 }
 
-async fn note(center: &Center, session: &Session, seq: u64, name: &str, detail: &str) -> Result<(), Refusal> {
+async fn note(center: &Center, session: &Session, seq: u64, name: &'static str, detail: &str) -> Result<(), Refusal> {
+    counter!(metrics::INCIDENTS, "incident" => name).increment(1);
     center.db.note_incident(session.box_id, session.epoch, seq, name, detail).await.map_err(|e| database_down(&e))
 }

@@ -3,6 +3,8 @@
 use super::socket::{End, Socket};
 use super::{Center, Session, bad_message, database_down, now_us};
 use crate::db::boxes::Admission;
+use crate::metrics;
+use ::metrics::counter;
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{
     Challenge, Hello, Message, Position, Proof, Refusal, RefusalCode, SessionLimits, VersionRange, Welcome, auth,
@@ -68,8 +70,9 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
     info!(prefeitura, software = hello.software, epoch = hello.epoch, last_seq = hello.last_seq, "session began");
     let position = newest.filter(|newest| newest.epoch == hello.epoch);
     let presence = center.live.as_ref().map(|live| live.begin(&hello, &prefeitura, id));
-    let (box_id, key, epoch) = (hello.box_id, hello.public_key, hello.epoch);
-    Ok(Session { box_id, tenant, key, epoch, position, hold: None, presence })
+    let (box_id, key, epoch, here) =
+        (hello.box_id, hello.public_key, hello.epoch, center.connected.enter(hello.box_id));
+    Ok(Session { box_id, tenant, prefeitura, key, epoch, position, hold: None, presence, _here: here })
 }
 
 fn read_hello(frame: &[u8]) -> Result<Hello, Refusal> {
@@ -92,6 +95,7 @@ async fn check_epoch(center: &Center, hello: &Hello, newest: Option<Position>) -
     } else {
         return Ok(());
     };
+    counter!(metrics::INCIDENTS, "incident" => name).increment(1);
     warn!(name, detail, "incident");
     center
         .db

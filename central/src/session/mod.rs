@@ -8,6 +8,7 @@ mod socket;
 
 use crate::db::{Database, DbError};
 use crate::events::Events;
+use crate::fleet::{Connected, Here};
 use crate::live::{Live, Presence};
 use crate::metrics;
 use crate::objects::Objects;
@@ -42,6 +43,8 @@ pub struct Center {
     /// Absent: nobody configured a Redis.
     pub live: Option<Live>,
     pub api_per_minute: u64,
+    pub connected: Connected,
+    pub sessions_max: usize,
     access: BoxAccess,
     sessions: Arc<Semaphore>,
     batches: Semaphore,
@@ -65,6 +68,8 @@ impl Center {
             events,
             live,
             api_per_minute: args.live.api_per_minute,
+            connected: Connected::default(),
+            sessions_max: args.sessions_max,
             access: BoxAccess::new(args)?,
             sessions: Arc::new(Semaphore::new(args.sessions_max)),
             batches: Semaphore::new(BATCHES_AT_A_TIME),
@@ -81,8 +86,9 @@ impl Center {
 /// A box that has proved who it is.
 struct Session {
     box_id: Uuid,
-    /// The prefeitura its rows belong to.
+    /// The prefeitura its rows belong to, and its slug.
     tenant: Uuid,
+    prefeitura: String,
     key: PublicKey,
     epoch: i64,
     /// Committed position as this session last saw it.
@@ -91,6 +97,8 @@ struct Session {
     hold: Option<u64>,
     /// Shows others that the box is connected, as long as this session lives.
     presence: Option<Presence>,
+    /// The same for the metrics of this service.
+    _here: Here,
 }
 
 /// Serves one WebSocket to its end.

@@ -33,11 +33,15 @@ pub fn dropped(stage: &'static str, reason: &'static str, items: u64) {
     metrics::counter!("gtv_dropped_total", "stage" => stage, "reason" => reason).increment(items);
 }
 
-/// Keeps histograms small; the exporter asks for a call every few seconds.
+/// Keeps histograms small, as the exporter asks for every few seconds, and reads what the process itself uses
+/// (`process_cpu_seconds_total`, `process_resident_memory_bytes`, ...).
 pub async fn upkeep(handle: PrometheusHandle) {
+    let process = metrics_process::Collector::default();
+    process.describe();
     let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         interval.tick().await;
         handle.run_upkeep();
+        process.collect();
     }
 }
