@@ -16,7 +16,7 @@ APT_BUILD=(build-essential clang libclang-dev pkg-config cmake mold ffmpeg libav
   libavutil-dev libswscale-dev libswresample-dev python3 python3-venv python3-pip curl ca-certificates git unzip jq)
 APT_CAMERA=(python3-gi python3-numpy python3-opencv gir1.2-gst-rtsp-server-1.0 gir1.2-gstreamer-1.0
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-tools)
-APT_TEST=(postgresql mosquitto rabbitmq-server redis-server haproxy openssl chromium protobuf-compiler systemd)
+APT_TEST=(postgresql mosquitto rabbitmq-server redis-server haproxy prometheus openssl chromium protobuf-compiler systemd)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

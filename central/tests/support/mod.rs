@@ -1,5 +1,5 @@
-//! Real servers for tests: PostgreSQL, Garage (S3), mosquitto, RabbitMQ, Redis, HAProxy and gtv-sync, each on its own
-//! free port in its own temporary folder, stopped on drop. `stop()` and `start()` on the same port and data make outages.
+//! Real servers for tests: PostgreSQL, Garage (S3), mosquitto, RabbitMQ, Redis, HAProxy, Prometheus and gtv-sync, each
+//! on its own free port in its own temporary folder, stopped on drop. `stop()` and `start()` on the same port and data make outages.
 //! A missing program fails the test with the remedy; nothing is skipped.
 //!
 //! The API blocks (a start takes about a second), so that any kind of test can use it. The box daemon's tests include
@@ -13,6 +13,7 @@ pub mod mosquitto;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod rabbitmq;
 pub mod redis;
 
@@ -21,5 +22,6 @@ pub use garage::Garage;
 pub use haproxy::Haproxy;
 pub use mosquitto::Mosquitto;
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;
 pub use rabbitmq::Rabbitmq;
 pub use redis::Redis;
