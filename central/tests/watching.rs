@@ -8,9 +8,9 @@ mod declared;
 mod promql;
 mod support;
 
-use client::{FakeBox, Uplink, upload};
+use client::{EPOCH, FakeBox, Uplink, upload};
 use declared::Metrics;
-use gtv_protocol::{Body, body::BoxStatus};
+use gtv_protocol::{Draft, Kind};
 use promql::{groupings, selectors};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,13 +149,18 @@ impl Stage {
         let crop = fake.object("lpr-images", b"a crop");
         upload(&garage, &crop, b"a crop").await;
         fake.detect("ABC1C34", Some(&crop));
-        let status: BoxStatus = serde_json::from_value(json!({
+        let status = json!({
             "software": "gtv-edge 1", "uptime_s": 60, "cameras": 3, "cameras_streaming": 2, "recorded_bytes": 1,
             "disk_free_bytes": 2, "pending_records": 3, "recorder": "recording", "disk_total_bytes": 4,
             "spool_bytes": 5, "spool_max_bytes": 6, "clock_synchronized": true, "temperature_c": 60.5,
-        }))
-        .unwrap();
-        fake.append(&Body::BoxStatus(status), "status", vec![]);
+        });
+        fake.append_draft(Draft {
+            kind: Kind::BoxStatus.as_str().to_owned(),
+            id: "status".to_owned(),
+            created_at_us: EPOCH,
+            objects: vec![],
+            body: serde_json::value::to_raw_value(&status).unwrap(),
+        });
         let mut uplink = Uplink::dial(&center.url(), &fake).await.unwrap();
         uplink.deliver(&fake).await;
         for path in ["/api/cidades/boxes", "/api/cidades/boxes/7/delivery", "/api/nothing", "/wp-login.php"] {
