@@ -11,6 +11,7 @@ mod throttle;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use gtv_edge::store::OutboxStatus;
 use serde_json::json;
 use stage::{Stage, raw_upload};
 
@@ -68,7 +69,7 @@ async fn uploads(args: &Args) -> serde_json::Value {
         raw.push(bytes / started.elapsed().as_secs_f64() / 1e6);
         let started = Instant::now();
         edge.start(&stage.center.url(), &stage.garage.endpoint());
-        edge.until(|status| status.blocked == 0).await;
+        edge.until(Duration::from_millis(5), |status| status.blocked == 0).await;
         ours.push(bytes / started.elapsed().as_secs_f64() / 1e6);
         edge.stop().await;
     }
@@ -89,6 +90,7 @@ async fn drain(args: &Args) -> serde_json::Value {
     let mut edge = Stage::edge_box();
     edge.passages(args.backlog, args.crop_bytes, args.clips, args.clip_bytes).await;
 
+    let delivered = |status: &OutboxStatus| status.waiting[1..] == [0; 3] && status.last.seq == status.acked_seq;
     let watcher = stage.watch_alerts().await;
     let started = Instant::now();
     edge.start(&format!("ws://{}/sync/v1", centre.address), &format!("http://{}", s3.address));
@@ -99,7 +101,7 @@ async fn drain(args: &Args) -> serde_json::Value {
         }
     };
     tokio::select! {
-        () = edge.until(|status| status.waiting[1..] == [0, 0, 0] && status.last.seq == status.acked_seq) => {}
+        () = edge.until(Duration::from_millis(500), delivered) => {}
         () = raising => {}
     }
     let elapsed = started.elapsed().as_secs_f64();

@@ -28,6 +28,8 @@ use crate::support::{Center, Garage, Postgres};
 
 /// As many as the box has on their way.
 const AT_A_TIME: usize = 4;
+/// Passages made at a time, so that one fsync is for many.
+const SEEDED_AT_A_TIME: usize = 64;
 
 pub struct Stage {
     postgres: Postgres,
@@ -59,7 +61,9 @@ impl Stage {
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                let rows = client.query("SELECT id FROM ai.alerts", &[]).await.expect("the table exists");
+                let open: Vec<String> = shared.lock().expect("no panic").open.keys().cloned().collect();
+                let committed = "SELECT id FROM ai.alerts WHERE id = ANY($1)";
+                let rows = client.query(committed, &[&open]).await.expect("the table exists");
                 let now = Instant::now();
                 let mut state = shared.lock().expect("no panic");
                 for id in rows.iter().map(|row| row.get::<_, String>(0)) {
@@ -111,19 +115,13 @@ impl EdgeBox {
     /// Passages that wait, each with a crop of random bytes, and the first of them with clips.
     pub async fn passages(&mut self, count: usize, crop_bytes: usize, clips: usize, clip_bytes: usize) {
         let mut plates = Plates::new(7);
-        for number in 0..count {
-            let crop = self.store.put_object(noise(crop_bytes), "image/jpeg", Bucket::LprImages).await.expect("disk");
-            self.objects.push(crop.sha256.clone());
-            let mut row = passage(&plates.next(), UtcMicros::now().0);
-            row.crop = Some(crop);
-            let (id, start, end) = (row.id, row.first_seen, row.last_seen);
-            self.store.insert_detection(row).await.expect("disk");
-            if number < clips {
-                let object = self.store.put_object(noise(clip_bytes), "video/mp4", Bucket::Recordings).await;
-                let clip = StoredClip { object: object.expect("disk"), stream: Stream::Main, start, end };
-                self.store.attach_clip(id, ClipOutcome::Stored(clip)).await.expect("disk");
-            }
-        }
+        let texts: Vec<String> = (0..count).map(|_| plates.next()).collect();
+        let store = &self.store;
+        let made = stream::iter(texts.into_iter().enumerate()).map(|(number, plate)| async move {
+            let clip_bytes = if number < clips { clip_bytes } else { 0 };
+            wait_for_delivery(store, &plate, crop_bytes, clip_bytes).await
+        });
+        self.objects = made.buffered(SEEDED_AT_A_TIME).collect().await;
     }
 
     pub fn object_paths(&self) -> Vec<PathBuf> {
@@ -152,9 +150,10 @@ impl EdgeBox {
         }
     }
 
-    pub async fn until(&self, reached: impl Fn(&OutboxStatus) -> bool) {
+    /// Looks `every` so often: counting a long backlog costs the box some milliseconds each time.
+    pub async fn until(&self, every: Duration, reached: impl Fn(&OutboxStatus) -> bool) {
         while !reached(&self.store.outbox_status(self.identity.box_id).await.expect("the store answers")) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(every).await;
         }
     }
 
@@ -175,6 +174,22 @@ impl EdgeBox {
         self.store.insert_alert(row, Some(Plate::normalize("ABC1D23"))).await.expect("disk");
         (id, at)
     }
+}
+
+/// A passage with its crop and, with more than no bytes, its clip; the digest of the crop.
+async fn wait_for_delivery(store: &Store, plate: &str, crop_bytes: usize, clip_bytes: usize) -> String {
+    let crop = store.put_object(noise(crop_bytes), "image/jpeg", Bucket::LprImages).await.expect("disk");
+    let sha256 = crop.sha256.clone();
+    let mut row = passage(plate, UtcMicros::now().0);
+    row.crop = Some(crop);
+    let (id, start, end) = (row.id, row.first_seen, row.last_seen);
+    store.insert_detection(row).await.expect("disk");
+    if clip_bytes > 0 {
+        let object = store.put_object(noise(clip_bytes), "video/mp4", Bucket::Recordings).await.expect("disk");
+        let clip = StoredClip { object, stream: Stream::Main, start, end };
+        store.attach_clip(id, ClipOutcome::Stored(clip)).await.expect("disk");
+    }
+    sha256
 }
 
 fn noise(length: usize) -> Bytes {
