@@ -14,7 +14,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fmp4", media::fuzz::fmp4),
     ("jpeg", media::fuzz::jpeg),
     ("parameter_sets", media::fuzz::parameter_sets),
-    ("protocol", protocol),
     ("range", range),
     ("rtp", media::fuzz::rtp),
     ("rtsp", live::rtsp::fuzz_request),
@@ -40,15 +39,6 @@ fn configuration(data: &[u8]) {
 
 fn watchlist(data: &[u8]) {
     alerts::fuzz_sheet(data, |time| Some(UtcMicros(time.and_utc().timestamp_micros())));
-}
-
-fn protocol(data: &[u8]) {
-    if let Ok(message) = gtv_protocol::decode(data) {
-        // What was read may be too large to be written again, with other spaces and numbers.
-        if let Ok(frame) = gtv_protocol::encode(&message) {
-            gtv_protocol::decode(&frame).expect("what was written can be read");
-        }
-    }
 }
 
 fn range(data: &[u8]) {

@@ -7,7 +7,7 @@ use crate::record::RecordError;
 use std::io::Read;
 
 const TAG_CONTROL: u8 = 1;
-const TAG_BATCH: u8 = 2;
+pub(crate) const TAG_BATCH: u8 = 2;
 /// zstd's default: detections compress about 8 to 1 at negligible cost.
 const ZSTD_LEVEL: i32 = 3;
 

@@ -24,6 +24,8 @@ pub mod auth;
 pub mod body;
 pub mod chain;
 pub mod codec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hex_bytes;
 pub mod limits;
 pub mod merkle;
