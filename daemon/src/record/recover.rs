@@ -72,7 +72,7 @@ pub async fn recover_but(store: &Store, writing: &[i64]) -> Result<Recovered, Re
 
 /// A segment without any group: killed between its row and its first group, or all of it lost. Its name is free for
 /// the next file only when its row is gone.
-pub async fn forget(store: &Store, segment: &SegmentRow) -> Result<(), RecordError> {
+async fn forget(store: &Store, segment: &SegmentRow) -> Result<(), RecordError> {
     store.delete_segment(segment.id, "nothing of it is left").await?;
     let path = store.dir().join(&segment.path);
     match tokio::fs::remove_file(&path).await {
