@@ -108,6 +108,11 @@ impl Default for CameraConfig {
 }
 
 impl CameraConfig {
+    /// What people read: its id where nobody gave it a name.
+    pub fn shown_name(&self) -> &str {
+        if self.name.is_empty() { self.id.as_str() } else { &self.name }
+    }
+
     /// How the main or the sub stream is recorded; `None` where it is not.
     pub fn records(&self, sub: bool) -> Option<&StreamRecord> {
         match (self.record, sub) {

@@ -17,8 +17,7 @@ pub(super) async fn cameras(store: &Store, cameras: &[CameraConfig]) -> Result<(
     let known: BTreeMap<String, String> = serde_json::from_str(&known).unwrap_or_default();
     let mut now = BTreeMap::new();
     for camera in cameras {
-        let name = if camera.name.is_empty() { camera.id.to_string() } else { camera.name.clone() };
-        now.insert(camera.id.to_string(), (name, camera.enabled));
+        now.insert(camera.id.to_string(), (camera.shown_name().to_owned(), camera.enabled));
     }
     let mut announced = BTreeMap::new();
     for (id, (name, enabled)) in &now {

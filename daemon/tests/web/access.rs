@@ -121,6 +121,9 @@ async fn roles_hold_and_the_last_administrator_stays() {
     assert_eq!(operator.post("/api/cidades/cameras", &camera).await.status(), 201);
     assert_eq!(operator.get("/api/admin/users").await.status(), 403);
     assert_eq!(viewer.json("/api/cidades/cameras").await["cameras"][0]["id"], "gate");
+    let nameless = operator.request(Method::PUT, "/api/cidades/cameras/gate").json(&json!({ "name": " " }));
+    assert_eq!(nameless.send().await.unwrap().status(), 200);
+    assert_eq!(viewer.json("/api/cidades/cameras/gate").await["name"], "gate", "its id is shown");
 
     let users = administrator.json("/api/admin/users").await;
     let id = |name: &str| {

@@ -30,6 +30,7 @@ pub struct CameraList {
 #[derive(Serialize, ToSchema)]
 pub struct CameraView {
     pub id: String,
+    /// The id where the configuration has no name.
     pub name: String,
     pub enabled: bool,
     pub onvif_url: Option<String>,
@@ -210,7 +211,7 @@ impl CameraView {
     fn of(app: &App, camera: &CameraConfig, status: Option<&CameraStatus>) -> Self {
         Self {
             id: camera.id.to_string(),
-            name: camera.name.clone(),
+            name: camera.shown_name().to_owned(),
             enabled: camera.enabled,
             onvif_url: camera.onvif_url.clone(),
             main_url: camera.main_url.clone(),
