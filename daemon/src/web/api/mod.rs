@@ -1,6 +1,8 @@
 //! The handlers, one file per subject. Each takes the page's state and a request and gives an answer or an error.
 pub mod alerts;
 pub mod audit;
+mod camera_input;
+mod camera_view;
 pub mod cameras;
 pub mod coverage;
 pub mod detections;
