@@ -67,30 +67,49 @@ impl Transcoders {
     }
 
     fn start(&self, camera: &CameraId, stream: StreamKind) -> Result<(), TranscodeError> {
-        let key = (camera.clone(), stream);
+        let Some(place) = self.take((camera.clone(), stream))? else { return Ok(()) };
+        let source = self.from.watch_pictures(camera, stream).map_err(TranscodeError::Source)?;
+        let sink = self.made.sink(camera, stream);
+        std::thread::Builder::new()
+            .name(format!("h264-{camera}"))
+            .spawn(move || place.fill(|| transcode(source, sink.as_ref())))
+            .map_err(TranscodeError::Thread)?;
+        metrics::counter!("gtv_live_transcodes_total", "camera" => camera.to_string()).increment(1);
+        Ok(())
+    }
+
+    /// A place for the stream's transcoder; `None` where it has one already.
+    fn take(&self, key: Key) -> Result<Option<Place>, TranscodeError> {
         let mut running = lock(&self.running);
         if running.contains(&key) {
-            return Ok(());
+            return Ok(None);
         }
         if running.len() >= self.most {
             return Err(TranscodeError::Busy { most: self.most });
         }
-        let source = self.from.watch_pictures(camera, stream).map_err(TranscodeError::Source)?;
-        let sink = self.made.sink(camera, stream);
-        let (shared, ended) = (self.clone(), key.clone());
-        std::thread::Builder::new()
-            .name(format!("h264-{camera}"))
-            .spawn(move || {
-                if let Err(error) = transcode(source, sink.as_ref()) {
-                    tracing::warn!(camera = %ended.0, stream = %ended.1, %error, "a stream cannot be transcoded");
-                }
-                shared.made.end(&ended.0, ended.1);
-                lock(&shared.running).remove(&ended);
-            })
-            .map_err(TranscodeError::Thread)?;
-        metrics::counter!("gtv_live_transcodes_total", "camera" => camera.to_string()).increment(1);
-        running.insert(key);
-        Ok(())
+        running.insert(key.clone());
+        Ok(Some(Place { shared: self.clone(), key }))
+    }
+}
+
+/// One of the transcoders that may run. Given back when it ends, also by a panic.
+struct Place {
+    shared: Transcoders,
+    key: Key,
+}
+
+impl Place {
+    fn fill(self, work: impl FnOnce() -> Result<(), MediaError>) {
+        if let Err(error) = work() {
+            tracing::warn!(camera = %self.key.0, stream = %self.key.1, %error, "a stream cannot be transcoded");
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.made.end(&self.key.0, self.key.1);
+        lock(&self.shared.running).remove(&self.key);
     }
 }
 
@@ -126,4 +145,22 @@ fn give(transcoder: &mut VideoTranscoder, picture: &Picture, sink: &dyn Fragment
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_ends_a_transcoder_its_place_is_free_again() {
+        let transcoders = Transcoders::new(Hub::new(1), 1, 1);
+        let take = |camera: &str| transcoders.take((camera.parse().unwrap(), StreamKind::Main));
+        let place = take("a").unwrap().unwrap();
+        assert!(take("a").unwrap().is_none(), "it has one");
+        assert!(matches!(take("b"), Err(TranscodeError::Busy { most: 1 })));
+        let ended = std::thread::spawn(|| place.fill(|| panic!("as a codec might"))).join();
+        assert!(ended.is_err());
+        take("b").unwrap().unwrap().fill(|| Ok(()));
+        assert!(take("a").unwrap().is_some());
+    }
 }
