@@ -52,34 +52,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::time::UtcMicros;
-    use crate::media::{InitSegment, StreamKind, VideoCodec};
 
     fn fragment(sequence: u64, key: bool, bytes: usize) -> Arc<Fragment> {
-        let init = InitSegment {
-            data: Bytes::new(),
-            id: [0; 32],
-            mime: String::new(),
-            video_codec: VideoCodec::H264,
-            width: 16,
-            height: 16,
-            has_audio: false,
-        };
-        Arc::new(Fragment {
-            camera: "a".parse().unwrap(),
-            stream: StreamKind::Main,
-            init: Arc::new(init),
-            data: Bytes::from(vec![0; bytes]),
-            start: UtcMicros(0),
-            duration_us: 1,
-            frames: 1,
-            key,
-            gop_end: false,
-            sequence,
-            tfdt: 0,
-            gap: None,
-            clocks: None,
-        })
+        Arc::new(Fragment { data: Bytes::from(vec![0; bytes]), key, sequence, ..Fragment::sample() })
     }
 
     fn numbers(ring: &Ring) -> Vec<u64> {

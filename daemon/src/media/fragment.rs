@@ -100,6 +100,37 @@ pub struct Fragment {
     pub clocks: Option<Clocks>,
 }
 
+#[cfg(test)]
+impl Fragment {
+    /// A second without content, for tests that change what matters to them.
+    pub(crate) fn sample() -> Self {
+        let init = InitSegment {
+            data: Bytes::new(),
+            id: [0; 32],
+            mime: "video/mp4; codecs=\"avc1.64001F\"".to_owned(),
+            video_codec: VideoCodec::H264,
+            width: 16,
+            height: 16,
+            has_audio: false,
+        };
+        Self {
+            camera: "a".parse().expect("a valid id"),
+            stream: StreamKind::Main,
+            init: Arc::new(init),
+            data: Bytes::new(),
+            start: UtcMicros(0),
+            duration_us: 1_000_000,
+            frames: 1,
+            key: true,
+            gop_end: true,
+            sequence: 1,
+            tfdt: 0,
+            gap: None,
+            clocks: None,
+        }
+    }
+}
+
 impl Fragment {
     pub fn end(&self) -> UtcMicros {
         self.start.add_micros(self.duration_us)

@@ -114,34 +114,16 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::{InitSegment, StreamKind, VideoCodec};
 
     const S: i64 = 1_000_000;
 
     fn fragment(second: i64, key: bool, bytes: usize) -> Arc<Fragment> {
-        let init = InitSegment {
-            data: Bytes::new(),
-            id: [0; 32],
-            mime: String::new(),
-            video_codec: VideoCodec::H264,
-            width: 16,
-            height: 16,
-            has_audio: false,
-        };
         Arc::new(Fragment {
-            camera: "a".parse().unwrap(),
-            stream: StreamKind::Main,
-            init: Arc::new(init),
             data: Bytes::from(vec![0; bytes]),
             start: UtcMicros(second * S),
-            duration_us: S,
-            frames: 1,
             key,
-            gop_end: true,
             sequence: second as u64,
-            tfdt: 0,
-            gap: None,
-            clocks: None,
+            ..Fragment::sample()
         })
     }
 

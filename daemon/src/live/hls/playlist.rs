@@ -74,32 +74,19 @@ mod tests {
 
     use super::*;
     use crate::base::time::UtcMicros;
-    use crate::media::{Fragment, StreamKind, VideoCodec};
+    use crate::media::{Fragment, InitSegment};
 
     fn fragment(sequence: u64, ms: i64, key: bool, gop_end: bool, init: u8) -> Arc<Fragment> {
-        let init = InitSegment {
-            data: Bytes::new(),
-            id: [init; 32],
-            mime: "video/mp4; codecs=\"avc1.64001F\"".to_owned(),
-            video_codec: VideoCodec::H264,
-            width: 640,
-            height: 360,
-            has_audio: false,
-        };
+        let sample = Fragment::sample();
         Arc::new(Fragment {
-            camera: "a".parse().unwrap(),
-            stream: StreamKind::Main,
-            init: Arc::new(init),
+            init: Arc::new(InitSegment { id: [init; 32], ..InitSegment::clone(&sample.init) }),
             data: Bytes::from_static(b"data"),
             start: UtcMicros(1_790_000_000_000_000),
             duration_us: ms * 1000,
-            frames: 1,
             key,
             gop_end,
             sequence,
-            tfdt: 0,
-            gap: None,
-            clocks: None,
+            ..sample
         })
     }
 
