@@ -45,6 +45,7 @@ const HOMES: &[(&str, &str)] = &[
     ("reqwest", "alerts/webhooks.rs|sync/objects/"),
     ("csv", "alerts/sheet.rs"),
     ("zip", "evidence/"),
+    ("metrics_process", "base/metrics.rs"),
     ("anyhow", "cmd/"),
 ];
 
