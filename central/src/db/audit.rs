@@ -265,7 +265,7 @@ impl Database {
         let client = self.client().await?;
         let sql = "SELECT r.epoch, r.seq, o->>'key' AS key
                    FROM sync.records r CROSS JOIN LATERAL jsonb_array_elements(r.objects) o
-                   LEFT JOIN sync.objects s ON s.bucket = o->>'bucket' AND s.key = o->>'key'
+                   LEFT JOIN sync.objects s ON s.box_id = r.box_id AND s.bucket = o->>'bucket' AND s.key = o->>'key'
                    WHERE r.box_id = $1 AND r.state = 'applied' AND s.key IS NULL ORDER BY 1, 2";
         let rows = client.query(sql, &[&box_id]).await?;
         rows.iter()

@@ -337,7 +337,7 @@ async fn insert_objects(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result
              SELECT DISTINCT ON (o.bucket, o.key) o.bucket, o.key, $1::uuid, o.sha256, o.bytes, o.checked, o.reason
              FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::text[])
                   AS o (bucket, key, sha256, bytes, checked, reason)
-             ON CONFLICT (bucket, key) DO UPDATE
+             ON CONFLICT (box_id, bucket, key) DO UPDATE
                 SET checked = CASE WHEN objects.checked = 'content' THEN objects.checked ELSE excluded.checked END,
                     reason = CASE WHEN objects.checked = 'content' THEN objects.reason ELSE excluded.reason END,
                     checked_at = CASE WHEN objects.checked = 'content' THEN objects.checked_at ELSE now() END,

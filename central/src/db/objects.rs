@@ -58,15 +58,26 @@ impl StoredObject {
 }
 
 impl Database {
-    /// Of `keys`, those whose content was already read back and hashed; as (bucket, key).
-    pub async fn known_objects(&self, box_id: Uuid, keys: &[&str]) -> Result<BTreeSet<(String, String)>, DbError> {
-        if keys.is_empty() {
+    /// Of `objects` (bucket, key), those whose content was already read back and hashed.
+    pub async fn known_objects(
+        &self,
+        box_id: Uuid,
+        objects: &[(&str, &str)],
+    ) -> Result<BTreeSet<(String, String)>, DbError> {
+        if objects.is_empty() {
             return Ok(BTreeSet::new());
         }
         let client = self.client().await?;
-        let sql = "SELECT bucket, key FROM sync.objects WHERE box_id = $1 AND key = ANY($2) AND checked = 'content'";
+        // One look into the index for each: a plan made while the table was small must not read all of it later.
+        let sql = "SELECT o.bucket, o.key FROM unnest($2::text[], $3::text[]) AS named (bucket, key)
+                   CROSS JOIN LATERAL (
+                       SELECT s.bucket, s.key FROM sync.objects s
+                       WHERE s.box_id = $1 AND s.bucket = named.bucket AND s.key = named.key AND s.checked = 'content'
+                       LIMIT 1
+                   ) o";
         let statement = client.prepare_cached(sql).await?;
-        let rows = client.query(&statement, &[&box_id, &keys]).await?;
+        let (buckets, keys): (Vec<&str>, Vec<&str>) = objects.iter().copied().unzip();
+        let rows = client.query(&statement, &[&box_id, &buckets, &keys]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 

@@ -139,7 +139,8 @@ impl Database {
                        SELECT count(*) FILTER (WHERE s.checked <> 'lost') AS held,
                               count(*) FILTER (WHERE s.checked = 'lost') AS lost
                        FROM jsonb_array_elements(r.objects) n
-                       LEFT JOIN sync.objects s ON s.bucket = n->>'bucket' AND s.key = n->>'key'
+                       LEFT JOIN sync.objects s ON s.box_id = r.box_id AND s.bucket = n->>'bucket'
+                            AND s.key = n->>'key'
                    ) o ON r.objects <> '[]'
                    WHERE r.box_id = $1 AND r.created_at_us >= $2 AND r.created_at_us < $3
                      AND r.state <> 'retold' AND r.kind <> 'proof'

@@ -173,8 +173,8 @@ async fn check_objects(
         .flat_map(|(index, record)| record.objects.iter().map(move |object| (index, object)))
         .filter(|(_, object)| misplaced(session.box_id, object).is_none())
         .collect();
-    let keys: Vec<&str> = wanted.iter().map(|(_, object)| object.key.as_str()).collect();
-    let known = center.db.known_objects(session.box_id, &keys).await.map_err(|e| database_down(&e))?;
+    let named: Vec<_> = wanted.iter().map(|(_, object)| (object.bucket.as_str(), object.key.as_str())).collect();
+    let known = center.db.known_objects(session.box_id, &named).await.map_err(|e| database_down(&e))?;
     let lost: BTreeMap<_, _> = batch.unavailable.iter().map(|u| (u.sha256, u.reason.as_str())).collect();
 
     // One request an object, though many records may name it.
