@@ -9,6 +9,7 @@ use gtv_protocol::{
 };
 use object_store::ObjectStoreExt;
 use serde_json::value::RawValue;
+use std::time::Duration;
 use support::{Center, Garage, Postgres};
 use tokio_postgres::{Client, NoTls};
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -449,6 +450,69 @@ async fn garbage_ends_the_session_and_not_the_service() {
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/nothing", 404), ("/sync/v1", 400)] {
         assert_eq!(stage.center.get(path).unwrap().0, status, "{path}");
     }
+}
+
+/// What a batch costs must not grow with what the box has delivered before.
+#[tokio::test]
+async fn a_batch_looks_up_its_own_objects_only() {
+    const KNOWN: i64 = 20_000;
+    let stage = Stage::new();
+    let mut fake = FakeBox::new();
+    let mut uplink = stage.dial(&fake).await;
+    let sql = stage.sql().await;
+    let fill = "INSERT INTO sync.objects (bucket, key, box_id, sha256, bytes, checked)
+                SELECT 'lpr-images', 'boxes/' || $1::uuid || '/00/' || n, $1, '\\x00', 1, 'content'
+                FROM generate_series(1, $2::bigint) n";
+    sql.execute(fill, &[&fake.id, &KNOWN]).await.unwrap();
+    sql.batch_execute("ANALYZE sync.objects").await.unwrap();
+    let read = "SELECT idx_scan, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'objects'";
+    let before: i64 = sql.query_one(read, &[]).await.unwrap().get(1);
+    for seq in 1..=10 {
+        let content = format!("crop {seq}").into_bytes();
+        let crop = fake.object("lpr-images", &content);
+        upload(&stage.garage, &crop, &content).await;
+        fake.detect("ABC1D23", Some(&crop));
+        uplink.send_batch(fake.batch(seq, seq)).await.unwrap();
+        assert_eq!(uplink.ack().await, Ack { epoch: fake.epoch, seq });
+    }
+    drop(uplink);
+    // PostgreSQL tells its counters some seconds late.
+    loop {
+        let row = sql.query_one(read, &[]).await.unwrap();
+        let (lookups, rows): (i64, i64) = (row.get(0), row.get(1));
+        assert!(rows - before < KNOWN, "{} rows were read for 10 objects", rows - before);
+        if lookups >= 10 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Boxes measure their uplink by it.
+#[tokio::test]
+async fn a_ping_is_answered_while_a_batch_waits_for_the_database() {
+    let stage = Stage::new();
+    let mut fake = FakeBox::new();
+    let mut uplink = stage.dial(&fake).await;
+    let mut other = stage.sql().await;
+    let lock = other.transaction().await.unwrap();
+    lock.execute("LOCK TABLE sync.records IN ACCESS EXCLUSIVE MODE", &[]).await.unwrap();
+    for plate in ["ABC1D23", "DEF4567"] {
+        fake.detect(plate, None);
+    }
+    uplink.send_batch(fake.batch(1, 1)).await.unwrap();
+    uplink.send_batch(fake.batch(2, 2)).await.unwrap();
+    for id in 1..=3 {
+        uplink.send(Message::Ping { id }).await.unwrap();
+        let answer = uplink.receive().await.unwrap();
+        assert!(matches!(answer, Message::Pong { id: pong } if pong == id), "{answer:?}");
+    }
+    lock.rollback().await.unwrap();
+    for seq in [1, 2] {
+        assert_eq!(uplink.ack().await, Ack { epoch: fake.epoch, seq }, "in the order in which they came");
+    }
+    drop(uplink);
+    assert_eq!(stage.count("ai.detections").await, 2);
 }
 
 #[tokio::test]

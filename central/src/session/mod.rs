@@ -1,6 +1,7 @@
 //! One session with one box: handshake, then batches until either side closes.
 
 mod access;
+mod ahead;
 mod batch;
 mod handshake;
 mod review;
@@ -16,17 +17,15 @@ use crate::settings::{EnrolMode, ServeArgs};
 use ::metrics::{counter, gauge};
 pub use access::AccessError;
 use access::BoxAccess;
+use ahead::Ahead;
 use gtv_protocol::{Message, Position, PublicKey, Refusal, RefusalCode};
 use socket::{End, Socket};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
-/// A box pings every 30 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long boxes wait after a failure of the center's servers.
 const RETRY_AFTER_S: u32 = 5;
 /// Batches worked on at a time: each may hold tens of megabytes.
@@ -136,6 +135,7 @@ async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
         Ok(session) => session,
         Err(end) => return end,
     };
+    let mut ahead = Ahead::default();
     loop {
         let frame = tokio::select! {
             biased;
@@ -147,13 +147,14 @@ async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
                     newest: None,
                 });
             }
-            frame = socket.receive(IDLE_TIMEOUT) => frame,
+            frame = ahead.next(socket) => frame,
         };
         if let Some(presence) = &mut session.presence {
             presence.alive();
         }
         let replies = match frame {
-            Ok(frame) => answer(center, &mut session, frame).await,
+            Ok(Some(frame)) => ahead.read_while(socket, answer(center, &mut session, frame)).await,
+            Ok(None) => continue,
             Err(end) => return end,
         };
         match replies {
@@ -176,7 +177,6 @@ async fn answer(center: &Center, session: &mut Session, frame: Vec<u8>) -> Resul
     let decoded = tokio::task::spawn_blocking(move || gtv_protocol::decode(&frame)).await;
     match decoded {
         Ok(Ok(Message::Batch(batch))) => batch::process(center, session, batch).await,
-        Ok(Ok(Message::Ping { id })) => Ok(vec![Message::Pong { id }]),
         // Another server is asked: that is no reason to hold up batches.
         Ok(Ok(Message::RenewAccess)) => {
             drop(turn);

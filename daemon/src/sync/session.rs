@@ -270,7 +270,7 @@ impl Session<'_> {
             Message::Ping { id } => link.send(&Message::Pong { id }).await.map(|()| None),
             Message::Pong { id } => {
                 if let Some((_, since)) = flow.pinged.take_if(|(asked, _)| *asked == id) {
-                    self.pacer.answered(since.elapsed());
+                    self.pacer.answered(link.arrived().saturating_duration_since(since));
                 }
                 Ok(None)
             }

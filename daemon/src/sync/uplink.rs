@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{Batch, Hello, Message, Proof, VersionRange, Welcome, auth, codec, limits};
@@ -12,9 +13,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::SyncError;
 use crate::base::identity::Identity;
@@ -24,6 +28,8 @@ use crate::store::{self, OutboxStatus};
 const DIAL: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(20);
 const SEND: Duration = Duration::from_secs(60);
+/// Messages that came and were not looked at yet; beyond that nothing is read.
+const INBOX: usize = 32;
 /// A clock that is further off than this makes certificates and evidence doubtful.
 const CLOCK_OFF_US: u64 = 60_000_000;
 
@@ -65,10 +71,16 @@ pub(super) fn tls(ca: Option<(&Path, &[u8])>) -> Result<Arc<ClientConfig>, SyncE
     Ok(Arc::new(config))
 }
 
-/// An open connection.
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// An open connection. A task of its own reads it, so that the time of an answer is the network's and the centre's, not
+/// that of what the session was busy with.
 pub(super) struct Link {
     url: String,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    sending: SplitSink<Socket, Frame>,
+    inbox: mpsc::Receiver<(Instant, Option<Result<Frame, tungstenite::Error>>)>,
+    arrived: Instant,
+    _reader: AbortOnDropHandle<()>,
 }
 
 impl Link {
@@ -89,7 +101,19 @@ impl Link {
             .await
             .map_err(|_| unreachable(format!("no answer in {} s", DIAL.as_secs())))?
             .map_err(|error| dial_error(url, error))?;
-        let mut link = Self { url: url.to_owned(), socket };
+        let (sending, mut receiving) = socket.split();
+        let (messages, inbox) = mpsc::channel(INBOX);
+        let reader = tokio::spawn(async move {
+            loop {
+                let frame = receiving.next().await;
+                let more = matches!(frame, Some(Ok(_)));
+                if messages.send((Instant::now(), frame)).await.is_err() || !more {
+                    return;
+                }
+            }
+        });
+        let arrived = Instant::now();
+        let mut link = Self { url: url.to_owned(), sending, inbox, arrived, _reader: AbortOnDropHandle::new(reader) };
         let welcome = tokio::time::timeout(ANSWER, link.shake_hands(identity, introduction, outbox))
             .await
             .map_err(|_| link.silent("it does not answer the greeting"))??;
@@ -161,12 +185,15 @@ impl Link {
     /// The next message; a refusal is an error. May be dropped while it waits without losing anything.
     pub(super) async fn receive(&mut self) -> Result<Message, SyncError> {
         loop {
-            let frame = match self.socket.next().await {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => {
+            let frame = match self.inbox.recv().await {
+                Some((at, Some(Ok(frame)))) => {
+                    self.arrived = at;
+                    frame
+                }
+                Some((_, Some(Err(error)))) => {
                     return Err(SyncError::Unreachable { url: self.url.clone(), detail: error.to_string() });
                 }
-                None => {
+                Some((_, None)) | None => {
                     let detail = "it closed the connection".to_owned();
                     return Err(SyncError::Unreachable { url: self.url.clone(), detail });
                 }
@@ -193,9 +220,14 @@ impl Link {
         }
     }
 
+    /// When the message that `receive` gave last came in.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
     /// Says goodbye; the centre notices a lost connection anyway.
     pub(super) async fn close(mut self) {
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.socket.close(None)).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.sending.close()).await;
     }
 
     pub(super) fn silent(&self, detail: &str) -> SyncError {
@@ -224,7 +256,7 @@ impl Link {
     }
 
     async fn send_frame(&mut self, frame: Vec<u8>) -> Result<(), SyncError> {
-        let sent = tokio::time::timeout(SEND, self.socket.send(Frame::Binary(frame.into()))).await;
+        let sent = tokio::time::timeout(SEND, self.sending.send(Frame::Binary(frame.into()))).await;
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(SyncError::Unreachable { url: self.url.clone(), detail: error.to_string() }),
