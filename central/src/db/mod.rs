@@ -15,7 +15,9 @@ pub mod plates;
 pub mod proofs;
 pub mod read;
 pub mod retention;
+pub mod rows;
 mod standing;
+mod typed;
 
 use crate::settings::DatabaseArgs;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
