@@ -3,9 +3,9 @@
 
 use crate::hex_bytes::{Hash, Signature};
 use crate::limits;
+pub use crate::status::BoxStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
@@ -183,20 +183,6 @@ pub struct Recording {
     pub mime: Option<String>,
     #[serde(default)]
     pub object: Option<Hash>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BoxStatus {
-    pub software: String,
-    pub uptime_s: u64,
-    pub cameras: u32,
-    pub cameras_streaming: u32,
-    pub recorded_bytes: u64,
-    pub disk_free_bytes: u64,
-    pub pending_records: u64,
-    /// Drops by reason since start.
-    #[serde(default)]
-    pub drops: BTreeMap<String, u64>,
 }
 
 /// What the box says it has: a signed Merkle root over a part of its chain, and how much there was to tell in each hour.
@@ -386,14 +372,7 @@ impl Body {
                 count("frames", b.frames)
             }
             Body::Proof(b) => proof(b),
-            Body::BoxStatus(b) => {
-                text("software", &b.software)?;
-                b.drops.keys().try_for_each(|reason| text("drops", reason))?;
-                [b.uptime_s, b.recorded_bytes, b.disk_free_bytes, b.pending_records]
-                    .into_iter()
-                    .chain(b.drops.values().copied())
-                    .try_for_each(|n| count("counter", n))
-            }
+            Body::BoxStatus(b) => b.validate(),
         }
     }
 }
@@ -421,7 +400,7 @@ fn proof(b: &Proof) -> Result<(), BodyError> {
     Ok(())
 }
 
-fn bounded(field: &'static str, value: &str, max: usize) -> Result<(), BodyError> {
+pub(crate) fn bounded(field: &'static str, value: &str, max: usize) -> Result<(), BodyError> {
     if value.is_empty() || value.len() > max {
         let problem = format!("has {} bytes, must have 1 to {max}", value.len());
         return Err(BodyError::Invalid { field, problem });
@@ -433,19 +412,19 @@ fn bounded(field: &'static str, value: &str, max: usize) -> Result<(), BodyError
     Ok(())
 }
 
-fn id(field: &'static str, value: &str) -> Result<(), BodyError> {
+pub(crate) fn id(field: &'static str, value: &str) -> Result<(), BodyError> {
     bounded(field, value, limits::ID_BYTES_MAX)
 }
 
-fn text(field: &'static str, value: &str) -> Result<(), BodyError> {
+pub(crate) fn text(field: &'static str, value: &str) -> Result<(), BodyError> {
     bounded(field, value, limits::TEXT_BYTES_MAX)
 }
 
-fn optional(field: &'static str, value: Option<&str>) -> Result<(), BodyError> {
+pub(crate) fn optional(field: &'static str, value: Option<&str>) -> Result<(), BodyError> {
     value.map_or(Ok(()), |v| text(field, v))
 }
 
-fn time(field: &'static str, us: i64) -> Result<(), BodyError> {
+pub(crate) fn time(field: &'static str, us: i64) -> Result<(), BodyError> {
     if (0..=limits::TIME_US_MAX).contains(&us) {
         return Ok(());
     }
@@ -461,14 +440,14 @@ fn span(field: &'static str, start_us: i64, end_us: i64) -> Result<(), BodyError
     Ok(())
 }
 
-fn finite(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), BodyError> {
+pub(crate) fn finite(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), BodyError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
     Err(BodyError::Invalid { field, problem: format!("{value} is outside {min}..={max}") })
 }
 
-fn count(field: &'static str, value: u64) -> Result<(), BodyError> {
+pub(crate) fn count(field: &'static str, value: u64) -> Result<(), BodyError> {
     if i64::try_from(value).is_ok() {
         return Ok(());
     }

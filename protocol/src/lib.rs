@@ -31,6 +31,7 @@ pub mod limits;
 pub mod merkle;
 pub mod message;
 pub mod record;
+pub mod status;
 
 pub use body::{Body, BodyError, Kind, PlateText};
 pub use chain::{ChainFault, Position};

@@ -37,3 +37,6 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub const PROOF_RECORDS_MAX: u64 = 100_000;
 /// Hours that one proof counts.
 pub const PROOF_HOURS_MAX: usize = 500;
+/// Cameras, and their starts and stops, in one status of a box.
+pub const STATUS_CAMERAS_MAX: usize = 200;
+pub const STATUS_CHANGES_MAX: usize = 200;

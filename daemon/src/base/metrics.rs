@@ -1,6 +1,7 @@
 //! The Prometheus recorder behind `/metrics`. Names are `gtv_<what>_<unit>[_total]`, base units, labels not names;
 //! each drop is counted in `gtv_dropped_total{stage,reason}`. `docs/operations.md` lists them.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -43,5 +44,34 @@ pub async fn upkeep(handle: PrometheusHandle) {
         interval.tick().await;
         handle.run_upkeep();
         process.collect();
+    }
+}
+
+/// What was dropped since the start, by `stage/reason`, out of the Prometheus text.
+pub fn drops(text: &str) -> BTreeMap<String, u64> {
+    let mut drops = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("gtv_dropped_total{")) {
+        let Some((labels, value)) = line.split_once('}') else { continue };
+        let label = |name: &str| {
+            let found = labels.split(',').find_map(|label| label.strip_prefix(name)?.strip_prefix("=\""));
+            found.map_or("", |value| value.trim_end_matches('"'))
+        };
+        let key = format!("{}/{}", label("stage"), label("reason"));
+        *drops.entry(key).or_default() += value.trim().parse::<u64>().unwrap_or(0);
+    }
+    drops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_summed_over_cameras() {
+        let text = "gtv_dropped_total{stage=\"lpr\",reason=\"replaced\",camera=\"a\"} 7\n\
+                    gtv_dropped_total{camera=\"b\",stage=\"lpr\",reason=\"replaced\"} 1\n\
+                    gtv_dropped_total{stage=\"record\",reason=\"queue_full\"} 2\ngtv_other{a=\"b\"} 9\n";
+        let expected = [("lpr/replaced".to_owned(), 8), ("record/queue_full".to_owned(), 2)];
+        assert_eq!(drops(text), BTreeMap::from(expected));
     }
 }

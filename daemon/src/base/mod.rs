@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod plate;
 pub mod secret;
 pub mod tasks;
+pub mod temperature;
 pub mod time;

@@ -20,7 +20,7 @@ use crate::base::tasks::{OnExit, Tasks};
 use crate::base::time::UtcMicros;
 use crate::camera::CameraState;
 use crate::config::{self, Loaded};
-use crate::control::{self, Health, SupervisorHandle};
+use crate::control::{self, Health, SupervisorHandle, Vitals};
 use crate::fleet::{self, FleetContext};
 use crate::live::Hub;
 use crate::lpr::{Engine, StageMs};
@@ -95,6 +95,8 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
     let sync_tasks = root.child("sync");
     let sync = sync::start(&config, store.clone(), identity.clone(), &sync_tasks);
     start_announcing(sync.clone(), supervisor.clone(), &sync_tasks);
+    let vitals = Vitals { supervisor: supervisor.clone(), recorder: recorder.clone(), sync: sync.clone(), started };
+    control::start_report(vitals.clone(), prometheus.clone(), &sync_tasks);
     let front_tasks = root.child("front");
     let webhooks = WebhookContext {
         store: store.clone(),
@@ -111,7 +113,7 @@ async fn run(args: &Args, path: PathBuf, loaded: Loaded) -> anyhow::Result<ExitC
             supervisor: supervisor.clone(),
             store: store.clone(),
             sender,
-            health: fleet_health(&supervisor, &health_snapshot(&lpr, &sync, &recorder, started)),
+            health: fleet_health(vitals, lpr.clone()),
         };
         fleet::start(context, &front_tasks)?;
     }
@@ -281,40 +283,31 @@ fn start_announcing(sync: sync::SyncHandle, supervisor: SupervisorHandle, tasks:
     });
 }
 
-type Snapshot = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
-
-fn health_snapshot(lpr: &Engine, sync: &sync::SyncHandle, recorder: &Recorder, started: Instant) -> Snapshot {
-    let (lpr, sync, recorder) = (lpr.clone(), sync.clone(), recorder.clone());
+/// What the broker hears of the box now and then.
+fn fleet_health(vitals: Vitals, lpr: Engine) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
     Arc::new(move || {
-        let recorded = recorder.status().borrow().clone();
-        let storage = recorder.storage().borrow().clone();
+        let now = vitals.read();
         let lpr = lpr.status();
-        let sync = sync.status().borrow().clone();
-        json!({
-            "uptime_s": started.elapsed().as_secs(),
-            "record": { "state": recorded.state, "reason": recorded.reason, "bytes": recorded.stored_bytes,
-                        "dropped_fragments": recorded.dropped_fragments, "full_in_s": storage.forecast.full_in_s,
-                        "disks": storage.disks, "stuck": storage.stuck },
-            "lpr": { "state": lpr.state, "provider": lpr.provider, "reason": lpr.reason },
-            "sync": { "connected": sync.connected, "acked_seq": sync.acked_seq, "pending": sync.pending(),
-                      "spool": sync.spool },
-        })
-    })
-}
-
-fn fleet_health(supervisor: &SupervisorHandle, snapshot: &Snapshot) -> Snapshot {
-    let (supervisor, snapshot) = (supervisor.clone(), snapshot.clone());
-    Arc::new(move || {
-        let mut health = snapshot();
-        let cameras: serde_json::Map<String, serde_json::Value> = supervisor
-            .statuses()
+        let cameras: serde_json::Map<String, serde_json::Value> = now
+            .cameras
             .iter()
             .map(|(id, status)| (id.to_string(), json!({ "state": status.state, "reason": status.reason })))
             .collect();
-        health["cameras"] = cameras.into();
-        health["version"] = env!("CARGO_PKG_VERSION").into();
-        health["at"] = UtcMicros::now().to_rfc3339().into();
-        health
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "at": UtcMicros::now().to_rfc3339(),
+            "uptime_s": now.uptime_s,
+            "clock_synchronized": now.clock_synchronized,
+            "temperature_c": vitals.temperature_c(),
+            "cameras": cameras,
+            "record": { "state": now.recorder.state, "reason": now.recorder.reason, "bytes": now.recorder.stored_bytes,
+                        "dropped_fragments": now.recorder.dropped_fragments,
+                        "full_in_s": now.storage.forecast.full_in_s, "disks": now.storage.disks,
+                        "stuck": now.storage.stuck },
+            "lpr": { "state": lpr.state, "provider": lpr.provider, "reason": lpr.reason },
+            "sync": { "connected": now.sync.connected, "acked_seq": now.sync.acked_seq, "pending": now.sync.pending(),
+                      "spool": now.sync.spool },
+        })
     })
 }
 
@@ -370,7 +363,7 @@ async fn summary(
     store: &Store,
     recorder: &Recorder,
     stages: &[StageMs],
-    metrics: &str,
+    prometheus: &str,
     since: UtcMicros,
 ) -> anyhow::Result<String> {
     let recorded = recorder.status().borrow().clone();
@@ -384,35 +377,16 @@ async fn summary(
         passages += page.len();
         plates.extend(page.into_iter().map(|row| row.plate));
     }
-    let skipped = drops(metrics, |labels| labels.contains("stage=\"lpr\""));
+    let drops = metrics::drops(prometheus);
+    let skipped: u64 = drops.iter().filter(|(place, _)| place.starts_with("lpr/")).map(|(_, items)| items).sum();
     let summary = json!({
         "fragments": recorded.stored_fragments,
         "bytes": recorded.stored_bytes,
         "plates": plates.len(),
         "passages": passages,
-        "drops": drops(metrics, |_| true) - skipped,
+        "drops": drops.values().sum::<u64>() - skipped,
         "lpr_frames_skipped": skipped,
         "lpr_stages_ms": stages,
     });
     Ok(summary.to_string())
-}
-
-/// Sum of the drop counters whose labels `count`, out of the Prometheus text.
-fn drops(metrics: &str, count: impl Fn(&str) -> bool) -> u64 {
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("gtv_dropped_total{"));
-    let counted = lines.filter_map(|line| line.split_once('}')).filter(|(labels, _)| count(labels));
-    counted.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sums_what_was_dropped() {
-        let text = "gtv_dropped_total{stage=\"lpr\",reason=\"replaced\"} 7\n\
-                    gtv_dropped_total{stage=\"record\",reason=\"queue_full\"} 2\ngtv_other{a=\"b\"} 9\n";
-        assert_eq!(drops(text, |_| true), 9);
-        assert_eq!(drops(text, |labels| labels.contains("stage=\"lpr\"")), 7);
-    }
 }

@@ -5,8 +5,12 @@ mod health;
 pub mod load;
 pub mod plan;
 mod push;
+mod report;
 mod supervisor;
+mod vitals;
 
 pub use health::Health;
 pub use push::start_pushes;
+pub use report::start_report;
 pub use supervisor::{Applied, Change, Pipelines, Refused, Source, Statuses, SupervisorHandle, start};
+pub use vitals::Vitals;

@@ -71,6 +71,17 @@ pub enum RecorderState {
     Failing,
 }
 
+impl RecorderState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::DiskFull => "disk_full",
+            Self::Slow => "slow",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 /// How the recorder is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecorderStatus {

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod audit;
+mod box_status;
 mod check;
 mod coverage;
 mod deliveries;

@@ -85,6 +85,13 @@ pub(super) fn count(c: &Connection, made_at: UtcMicros, objects: usize) -> Resul
     Ok(())
 }
 
+/// Takes back the count of a record whose place another one takes.
+pub(super) fn uncount(c: &Connection, made_at: UtcMicros) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE outbox_hours SET records = max(records - 1, evicted), changed = 1 WHERE start_us = ?1")?
+        .execute([hour_of(made_at)])?;
+    Ok(())
+}
+
 /// Counts records that go before they are delivered. Returns the first and last time at which they were made.
 pub(super) fn count_evicted(c: &Connection, made_at: &[UtcMicros]) -> Result<Option<(i64, i64)>, StoreError> {
     let mut statement = c.prepare_cached(

@@ -317,10 +317,7 @@ async fn check_finds_nothing_on_a_good_store_and_names_what_is_broken() {
         uptime_s: 1,
         cameras: 1,
         cameras_streaming: 1,
-        recorded_bytes: 0,
-        disk_free_bytes: 0,
-        pending_records: 0,
-        drops: std::collections::BTreeMap::new(),
+        ..BoxStatus::default()
     };
     store.enqueue(Lane::Detections, Body::BoxStatus(status), "status").await.unwrap();
     store.next_batch(BOX, 0, Pick::all(5, 1 << 20)).await.unwrap();

@@ -11,6 +11,7 @@ mod plan;
 mod recordings;
 mod session;
 mod status;
+mod teller;
 mod uplink;
 mod uploads;
 mod window;
@@ -19,11 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gtv_protocol::RefusalCode;
+use gtv_protocol::body::BoxStatus;
 use tokio::sync::watch;
 
 pub use error::SyncError;
 pub use forecast::Spool;
 pub use status::{Problem, SyncStatus};
+pub use teller::{Streaming, Teller};
 
 use crate::base::backoff::Backoff;
 use crate::base::identity::Identity;
@@ -70,6 +73,19 @@ impl SyncHandle {
     /// Tells the centre about cameras that are new, changed or gone.
     pub async fn announce_cameras(&self, cameras: &[CameraConfig]) -> Result<(), SyncError> {
         announce::cameras(&self.store, cameras).await
+    }
+
+    /// Tells the centre how the box is; `streaming` are the streams that deliver with it.
+    pub async fn tell_status(&self, status: BoxStatus, streaming: &Streaming) -> Result<(), SyncError> {
+        let streaming = serde_json::to_string(streaming).map_err(crate::store::StoreError::from)?;
+        Ok(self.store.tell_status(status, streaming).await?)
+    }
+
+    /// Streams that deliver, as the centre was told last.
+    pub async fn told_streaming(&self) -> Result<Streaming, SyncError> {
+        let told = self.store.told_streaming().await?.unwrap_or_default();
+        // Unreadable means that everything that delivers is told as begun.
+        Ok(serde_json::from_str(&told).unwrap_or_default())
     }
 }
 

@@ -9,7 +9,7 @@ use warp::reply::Response;
 use crate::base::time::UtcMicros;
 use crate::camera::CameraState;
 use crate::lpr::{Choice, LprState, LprStatus, StageMs};
-use crate::record::{self, DiskState, RecorderState};
+use crate::record::{self, DiskState};
 use crate::store::TargetStatus;
 use crate::sync::SyncStatus;
 use crate::web::app::App;
@@ -265,12 +265,7 @@ pub async fn status(app: Arc<App>, _req: Req) -> ApiResult<Response> {
     let states = app.context.supervisor.statuses();
     let totals = app.store().recording_totals().await?;
     let storage = app.context.recorder.storage().borrow().clone();
-    let state = match app.context.recorder.status().borrow().state {
-        RecorderState::Recording => "recording",
-        RecorderState::DiskFull => "disk_full",
-        RecorderState::Slow => "slow",
-        RecorderState::Failing => "failing",
-    };
+    let state = app.context.recorder.status().borrow().state.as_str();
     let ready = app.context.health.latest();
     let (watched, targets) = (app.store().watch_status(), app.store().alert_targets().await?);
     reply::json(&BoxStatus {
