@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod audit;
+mod authority;
 pub mod cmd;
 pub mod db;
 pub mod events;

@@ -27,6 +27,7 @@ pub const EVENTS_WAITING: &str = "gtv_sync_events_waiting_records";
 pub const BROKER_CONNECTED: &str = "gtv_sync_broker_connected";
 pub const LIVE_CONNECTED: &str = "gtv_sync_redis_connected";
 pub const LIVE_DROPPED: &str = "gtv_sync_live_updates_dropped_total";
+pub const API_CACHE: &str = "gtv_sync_api_cache_total";
 pub const EXPIRED: &str = "gtv_sync_records_expired_total";
 pub const INCIDENTS: &str = "gtv_sync_incidents_total";
 pub const HTTP_SECONDS: &str = "gtv_sync_http_request_duration_seconds";
@@ -66,6 +67,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     describe_gauge!(BROKER_CONNECTED, "1 while this service is connected to the broker");
     describe_gauge!(LIVE_CONNECTED, "1 while Redis takes the live status");
     describe_counter!(LIVE_DROPPED, "Updates of the live status that Redis did not take");
+    describe_counter!(API_CACHE, "Questions whose answers are kept, by outcome: hit, miss, fresh (asked for), down");
     describe_counter!(EXPIRED, "Records that went because their time was over");
     describe_counter!(
         INCIDENTS,

@@ -132,6 +132,9 @@ pub struct EventsArgs {
     /// RabbitMQ that domain events go to, amqps://user:password@host:5671/%2f; absent: there are none
     #[arg(long, env = "GTV_SYNC_AMQP_URL", hide_env_values = true)]
     pub amqp_url: Option<String>,
+    /// PEM file with the certificate authority of an amqps:// broker; absent: those that the machine knows
+    #[arg(long, env = "GTV_SYNC_AMQP_CA_FILE", requires = "amqp_url")]
+    pub amqp_ca_file: Option<PathBuf>,
     /// Records that may wait for the broker; beyond that the oldest are not published any more
     #[arg(long, env = "GTV_SYNC_EVENTS_MAX", default_value_t = 5_000_000)]
     pub events_max: u64,
@@ -145,6 +148,9 @@ pub struct LiveArgs {
     /// Redis that holds which boxes and cameras are alive, rediss://user:password@host:6379/0; absent: nobody can ask
     #[arg(long, env = "GTV_SYNC_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// PEM file with the certificate authority of a rediss:// server; absent: those that the machine knows
+    #[arg(long, env = "GTV_SYNC_REDIS_CA_FILE", requires = "redis_url")]
+    pub redis_ca_file: Option<PathBuf>,
     /// Questions to the read API that one person may ask in a minute; needs Redis to be counted
     #[arg(long, env = "GTV_SYNC_API_PER_MINUTE", default_value_t = 300)]
     pub api_per_minute: u64,

@@ -194,7 +194,7 @@ async fn the_document_knows_every_path() {
     box_with(&stage, "sao-paulo", &[]).await;
     let (_, document) = stage.ask(&token, "openapi.json");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 8);
+    assert_eq!(paths.len(), 9);
     for path in paths.keys() {
         let path = path.trim_start_matches("/api/").replace("{id}", &Uuid::nil().to_string());
         let (status, answer) = stage.ask(&token, &path);

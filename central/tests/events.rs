@@ -3,8 +3,8 @@
 mod client;
 mod support;
 
-use client::{EPOCH, FakeBox, Uplink};
-use gtv_protocol::{Body, PlateText, body};
+use client::{EPOCH, FakeBox, Uplink, status};
+use gtv_protocol::{Body, Draft, PlateText, body};
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicRejectOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
@@ -160,6 +160,48 @@ async fn events_reach_their_queues_with_the_tenant_and_an_id() {
         }
         assert!(started.elapsed() < PATIENCE && dead.is_empty(), "{dead:?}");
     }
+}
+
+/// A stream that began and ended is told once each, whatever happens to services and chains.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_begin_and_end_are_events() {
+    let mut stage = Stage::new(&[]);
+    stage.until_health("connected", |health| health["broker"] == "on").await;
+    let mut fake = FakeBox::new();
+    fake.append(&status(true, EPOCH + 1), "status", vec![]);
+    fake.append(&status(false, EPOCH + 2), "status", vec![]);
+    Uplink::dial(&stage.center.url(), &fake).await.unwrap().deliver(&fake).await;
+    stage.until_published().await;
+    let told = stage.drain("stream.processing").await;
+    let names: Vec<_> = told.iter().map(|(_, event)| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["StreamStarted", "StreamStopped"]);
+    let stopped = &told[1].1;
+    assert_eq!((&stopped["thing"], &stopped["prefeitura"]), (&"gate-1".into(), &"sao-paulo".into()));
+    assert_eq!(stopped["data"]["reason"], "the camera does not answer");
+    assert_eq!((&stopped["data"]["stream"], &stopped["data"]["at_us"]), (&"main".into(), &(EPOCH + 2).into()));
+
+    // The service is killed between the commit and the broker; the box begins a new chain with what it told before.
+    stage.broker.kill();
+    fake.append(&status(true, EPOCH + 3), "status", vec![]);
+    Uplink::dial(&stage.center.url(), &fake).await.unwrap().deliver(&fake).await;
+    stage.center.kill();
+    stage.broker.start();
+    stage.center.start();
+    stage.until_published().await;
+    let before = fake.chain.clone();
+    fake.lose_database();
+    for record in before {
+        fake.append_draft(
+            Draft::from_parts(record.kind, record.id, record.created_at_us, vec![], record.body.get().to_owned())
+                .unwrap(),
+        );
+    }
+    Uplink::dial(&stage.center.url(), &fake).await.unwrap().deliver(&fake).await;
+    stage.until_published().await;
+    let again = stage.drain("stream.processing").await;
+    let ids = |told: &[(String, Value)]| told.iter().map(|(id, _)| id.clone()).collect::<BTreeSet<_>>();
+    let known: BTreeSet<_> = ids(&told).union(&ids(&again)).cloned().collect();
+    assert_eq!(known.len(), 3, "whoever drops the ids it knows hears of each once: {again:?}");
 }
 
 /// Two services publish what one box tells while the broker, one service and the other are killed.

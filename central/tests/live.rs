@@ -4,7 +4,7 @@
 mod client;
 mod support;
 
-use client::{FakeBox, Uplink, detection};
+use client::{FakeBox, Uplink, camera, detection, status};
 use futures_util::StreamExt;
 use gtv_protocol::{Body, Draft, body};
 use redis::aio::PubSub;
@@ -159,6 +159,69 @@ async fn boxes_and_cameras_show_their_state_and_tell_of_changes() {
 
     let refused = (0..30).map(|_| stage.ask("cidades/cameras").0).filter(|status| *status == 429).count();
     assert!(refused > 0, "more than 20 questions within a minute");
+}
+
+/// Delivers what the box has not delivered yet.
+async fn deliver(uplink: &mut Uplink, fake: &FakeBox, first: u64) {
+    uplink.send_batch(fake.batch(first, fake.head().seq)).await.unwrap();
+    uplink.ack().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_box_says_of_its_cameras_counts() {
+    let stage = Stage::new();
+    let mut listener = stage.listen().await;
+    let mut fake = FakeBox::new();
+    let stream_key = format!("gtv:stream:{}:gate-1", fake.id);
+    let say = |fake: &mut FakeBox, body: &Body, id: &str, at_us: i64| {
+        fake.append_draft(Draft::new(body, id, at_us, vec![]).unwrap());
+    };
+    let mut uplink = Uplink::dial(&stage.center.url(), &fake).await.unwrap();
+    assert_eq!(next(&mut listener).await["state"], "online");
+    let now = now_us();
+    say(&mut fake, &camera("Gate"), "gate-1", now);
+    say(&mut fake, &status(true, now - 9), "status", now - 8_000_000);
+    deliver(&mut uplink, &fake, 1).await;
+    assert_eq!(next(&mut listener).await, json!({ "box": fake.id, "camera": "gate-1", "state": "streaming" }));
+    let (stream, ttl) = stage.key(&stream_key).await.unwrap();
+    assert_eq!((&stream["source"], &stream["main"]["width"]), (&json!("status"), &json!(2560)), "{stream}");
+    assert!(ttl > 600, "{ttl}");
+    // A gap that was closed late does not say that the camera is gone.
+    miss(&mut fake, now - 1_000_000);
+    deliver(&mut uplink, &fake, 3).await;
+    let shown = |answer: &Value| answer["streams"][0].clone();
+    let now_shown = shown(&stage.ask("streaming/streams").1);
+    assert_eq!((&now_shown["streaming"], &now_shown["online"]), (&json!(true), &json!(true)), "{now_shown}");
+    assert_eq!((&now_shown["camera_name"], &now_shown["recording"]), (&json!("Gate"), &json!(true)));
+
+    say(&mut fake, &status(false, now), "status", now);
+    deliver(&mut uplink, &fake, 4).await;
+    assert_eq!(next(&mut listener).await["state"], "unreachable", "and nothing of the gap");
+    let now_shown = shown(&stage.ask("streaming/streams").1);
+    assert_eq!((&now_shown["streaming"], &now_shown["state"]), (&json!(false), &json!("unreachable")), "{now_shown}");
+    assert_eq!(now_shown["reason"], "the camera does not answer");
+    let (_, boxes) = stage.ask("cidades/boxes");
+    assert_eq!(boxes["boxes"][0]["status"]["cameras_streaming"], 0, "{boxes}");
+    assert_eq!(boxes["boxes"][0]["status"].get("streams"), None, "{boxes}");
+
+    // The box goes: what it said last is shown, but nothing streams.
+    say(&mut fake, &status(true, now + 1), "status", now + 1);
+    deliver(&mut uplink, &fake, 5).await;
+    drop(uplink);
+    stage.until_key(&format!("gtv:box:{}", fake.id), false).await;
+    let now_shown = shown(&stage.ask("streaming/streams").1);
+    assert_eq!((&now_shown["online"], &now_shown["state"]), (&json!(false), &json!("streaming")), "{now_shown}");
+    assert_eq!(now_shown["streaming"], false);
+
+    // A box of an older release says nothing of its cameras.
+    let mut old = FakeBox::new();
+    say(&mut old, &camera("Old gate"), "gate-1", now);
+    see(&mut old, now);
+    let mut uplink = Uplink::dial(&stage.center.url(), &old).await.unwrap();
+    uplink.deliver(&old).await;
+    stage.until_key(&format!("gtv:stream:{}:gate-1", old.id), true).await;
+    let now_shown = shown(&stage.ask(&format!("streaming/streams?box={}", old.id)).1);
+    assert_eq!((&now_shown["source"], &now_shown["streaming"]), (&json!("activity"), &json!(true)), "{now_shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,6 +143,7 @@ async fn every_kind_of_record_arrives_in_its_table() {
         disk_free_bytes: 2,
         pending_records: 3,
         drops: [("replaced".to_owned(), 4)].into(),
+        ..body::BoxStatus::default()
     };
     fake.append(&Body::BoxStatus(status), "status", vec![]);
 

@@ -1,11 +1,14 @@
 //! The read API: what a city's people may ask about their own boxes, cameras, plates, alerts and video.
 
+mod cache;
 pub mod openapi;
 mod questions;
+mod streams;
 pub mod token;
 
 use crate::db::DbError;
 use crate::session::Center;
+use cache::{Cache, Origin};
 use gtv_protocol::hex_bytes::HexBytes;
 use questions::Filter;
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use token::{Role, Tokens};
 use tracing::warn;
 use uuid::Uuid;
-use warp::http::StatusCode;
+use warp::http::{HeaderValue, StatusCode};
 use warp::{Filter as _, Rejection, Reply};
 
 /// Who asks, after the token was verified.
@@ -93,6 +96,15 @@ impl From<DbError> for ApiError {
 
 type Answer = Result<Value, ApiError>;
 
+/// What of a request matters.
+struct Request<'a> {
+    path: &'a str,
+    query: &'a str,
+    authorization: Option<&'a str>,
+    /// As the header says: `no-cache` asks for an answer of now.
+    cache_control: Option<&'a str>,
+}
+
 /// All paths below `/api`.
 pub fn routes(
     center: Arc<Center>,
@@ -102,18 +114,24 @@ pub fn routes(
     let api = warp::path("api")
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("authorization"))
+        .and(warp::header::optional::<String>("cache-control"))
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-        .then(move |path: warp::path::Tail, authorization: Option<String>, query: String| {
+        .then(move |path: warp::path::Tail, authorization: Option<String>, cache: Option<String>, query: String| {
             let (center, tokens) = (center.clone(), tokens.clone());
             async move {
-                let answer = answer(&center, tokens.as_deref(), path.as_str(), authorization.as_deref(), &query).await;
-                match answer {
-                    Ok(value) => warp::reply::with_status(warp::reply::json(&value), StatusCode::OK),
+                let request = Request {
+                    path: path.as_str(),
+                    query: &query,
+                    authorization: authorization.as_deref(),
+                    cache_control: cache.as_deref(),
+                };
+                match answer(&center, tokens.as_deref(), &request).await {
+                    Ok((value, origin)) => shown(&value, origin),
                     Err(error) => {
                         if let ApiError::Down(reason) = &error {
                             warn!(reason, path = path.as_str(), "a question could not be answered");
                         }
-                        error.reply()
+                        error.reply().into_response()
                     }
                 }
             }
@@ -121,16 +139,29 @@ pub fn routes(
     warp::get().and(document.or(api))
 }
 
-async fn answer(
-    center: &Center,
-    tokens: Option<&Tokens>,
-    path: &str,
-    authorization: Option<&str>,
-    query: &str,
-) -> Answer {
+/// With headers that say how old it is. Browsers ask again each time: whoever logs in next must not see it.
+fn shown(value: &Value, origin: Origin) -> warp::reply::Response {
+    let mut response = warp::reply::json(value).into_response();
+    let headers = response.headers_mut();
+    let (cache, control) = match origin {
+        Origin::Live => (None, "no-store"),
+        Origin::Miss => (Some("miss"), "private, no-cache"),
+        Origin::Hit(seconds) => {
+            headers.insert("age", HeaderValue::from(seconds));
+            (Some("hit"), "private, no-cache")
+        }
+    };
+    headers.insert("cache-control", HeaderValue::from_static(control));
+    if let Some(cache) = cache {
+        headers.insert("x-cache", HeaderValue::from_static(cache));
+    }
+    response
+}
+
+async fn answer(center: &Center, tokens: Option<&Tokens>, request: &Request<'_>) -> Result<(Value, Origin), ApiError> {
     let tokens = tokens.ok_or(ApiError::Off)?;
     let (claims, token_sha256) =
-        authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
+        request.authorization.and_then(|header| tokens.verify(header)).ok_or(ApiError::Unauthorized)?;
     let tenant = center.db.tenant(&claims.prefeitura, &token_sha256).await?.ok_or(ApiError::Unauthorized)?;
     let asker = Asker { tenant, subject: claims.sub, role: claims.role };
     if let Some(live) = &center.live {
@@ -139,23 +170,38 @@ async fn answer(
             return Err(ApiError::TooMany);
         }
     }
-    let filter = filter_of(query)?;
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let filter = filter_of(request.query)?;
+    let path = request.path.trim_matches('/');
+    let parts: Vec<&str> = path.split('/').collect();
     let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::NotFound);
     if matches!(parts.first(), Some(&"ai")) || parts.as_slice() == ["streaming", "clips"] {
-        personal(center, &asker, path, &filter).await?;
+        personal(center, &asker, request.path, &filter).await?;
     }
-    match parts.as_slice() {
-        ["cidades", "boxes"] => questions::boxes(center, &asker).await,
-        ["cidades", "boxes", box_id, "delivery"] => questions::delivery(center, &asker, id(box_id)?, filter).await,
-        ["cidades", "cameras"] => questions::cameras(center, &asker, filter).await,
-        ["ai", "detections"] => questions::detections(center, &asker, filter).await,
-        ["ai", "detections", detection] => questions::detection(center, &asker, id(detection)?).await,
-        ["ai", "alerts"] => questions::alerts(center, &asker, filter).await,
-        ["streaming", "clips"] => questions::clips(center, &asker, filter).await,
-        ["streaming", "coverage"] => questions::coverage(center, &asker, filter).await,
-        _ => Err(ApiError::NotFound),
-    }
+    let fresh = request.cache_control.is_some_and(|header| header.to_ascii_lowercase().contains("no-cache"));
+    let cache = Cache { live: center.live.as_ref(), tenant, fresh };
+    let live = match parts.as_slice() {
+        ["cidades", "boxes"] => {
+            let (boxes, origin) = cache.answer(path, &filter, questions::boxes(center, &asker)).await?;
+            return Ok((questions::with_online(center, boxes).await, origin));
+        }
+        ["cidades", "boxes", box_id, "delivery"] => {
+            let id = id(box_id)?;
+            return cache.answer(path, &filter, questions::delivery(center, &asker, id, &filter)).await;
+        }
+        ["cidades", "cameras"] => {
+            return cache.answer(path, &filter, questions::cameras(center, &asker, &filter)).await;
+        }
+        ["streaming", "coverage"] => {
+            return cache.answer(path, &filter, questions::coverage(center, &asker, &filter)).await;
+        }
+        ["streaming", "streams"] => streams::streams(center, &asker, &filter).await?,
+        ["ai", "detections"] => questions::detections(center, &asker, filter).await?,
+        ["ai", "detections", detection] => questions::detection(center, &asker, id(detection)?).await?,
+        ["ai", "alerts"] => questions::alerts(center, &asker, filter).await?,
+        ["streaming", "clips"] => questions::clips(center, &asker, filter).await?,
+        _ => return Err(ApiError::NotFound),
+    };
+    Ok((live, Origin::Live))
 }
 
 /// Personal data needs the role, and leaves a note of who looked.

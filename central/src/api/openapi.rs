@@ -4,7 +4,12 @@ use serde_json::{Value, json};
 
 /// Path, who may ask, what it answers, parameters.
 const PATHS: &[(&str, &str, &str, &[&str])] = &[
-    ("/api/cidades/boxes", "viewer", "Boxes of the city with their last state", &[]),
+    (
+        "/api/cidades/boxes",
+        "viewer",
+        "Boxes of the city with their last state, and whether they are connected now",
+        &[],
+    ),
     (
         "/api/cidades/boxes/{id}/delivery",
         "viewer",
@@ -30,6 +35,12 @@ const PATHS: &[(&str, &str, &str, &[&str])] = &[
         "investigator",
         "Clips with links to them, newest first",
         &["detection", "from", "to", "box", "camera", "limit"],
+    ),
+    (
+        "/api/streaming/streams",
+        "viewer",
+        "What each camera does now, and whether its box is connected",
+        &["box", "camera"],
     ),
     (
         "/api/streaming/coverage",
@@ -62,7 +73,7 @@ pub fn document() -> Value {
                 "description": format!("For the role `{role}` and above."),
                 "parameters": parameters,
                 "responses": {
-                    "200": { "description": "The answer", "content": { "application/json": { "schema": { "type": "object" } } } },
+                    "200": { "description": "The answer", "headers": headers(path), "content": { "application/json": { "schema": { "type": "object" } } } },
                     "400": { "$ref": "#/components/responses/Error" },
                     "401": { "$ref": "#/components/responses/Error" },
                     "403": { "$ref": "#/components/responses/Error" },
@@ -89,6 +100,22 @@ pub fn document() -> Value {
                 } } } } },
             } },
         },
+    })
+}
+
+/// Of answers that may be some minutes old.
+fn headers(path: &str) -> Value {
+    let kept = path.starts_with("/api/cidades/") || path == "/api/streaming/coverage";
+    if !kept {
+        return json!({});
+    }
+    json!({
+        "X-Cache": {
+            "description": "`hit` where the answer was kept, `miss` where it was asked now; the request header \
+                            `Cache-Control: no-cache` asks now",
+            "schema": { "type": "string", "enum": ["hit", "miss"] },
+        },
+        "Age": { "description": "Of a kept answer, seconds, at most 300", "schema": { "type": "integer" } },
     })
 }
 

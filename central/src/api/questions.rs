@@ -8,7 +8,7 @@ use crate::plates;
 use crate::session::Center;
 use chrono::{DateTime, TimeDelta, Utc};
 use gtv_protocol::body::HOUR_US;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
@@ -23,14 +23,14 @@ const PLATES_MAX: i64 = 500;
 const LINK_FOR: Duration = Duration::from_secs(600);
 
 /// A span of time, a place, a page.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
     #[serde(rename = "box")]
-    box_id: Option<Uuid>,
-    camera: Option<String>,
+    pub(super) box_id: Option<Uuid>,
+    pub(super) camera: Option<String>,
     limit: Option<i64>,
     /// Of detections: a plate, or a pattern with `*` and `?`.
     plate: Option<String>,
@@ -64,22 +64,30 @@ impl Filter {
     }
 }
 
+/// What each camera does now is the matter of `/api/streaming/streams`.
 pub async fn boxes(center: &Center, asker: &Asker) -> Result<Value, ApiError> {
-    let sql = "SELECT id, name, site, enabled, software, enrolled_at, last_seen_at, status, status_at
+    let sql = "SELECT id, name, site, enabled, software, enrolled_at, last_seen_at,
+                      status - 'streams' - 'changes' AS status, status_at
                FROM cidades.boxes ORDER BY name, id";
-    let mut boxes = center.db.read(asker.tenant, sql, &[]).await?;
-    let ids: Vec<Uuid> = boxes.iter().filter_map(|row| Uuid::try_parse(row["id"].as_str()?).ok()).collect();
+    Ok(json!({ "boxes": center.db.read(asker.tenant, sql, &[]).await? }))
+}
+
+/// Adds to each box whether it is connected now.
+pub async fn with_online(center: &Center, mut answer: Value) -> Value {
+    let rows = answer["boxes"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+    let id = |row: &Value| Uuid::try_parse(row["id"].as_str().unwrap_or_default()).unwrap_or_default();
+    let ids: Vec<Uuid> = rows.iter().map(id).collect();
     let online = match &center.live {
         Some(live) => live.online(&ids).await,
         None => None,
     };
-    for (row, id) in boxes.iter_mut().zip(ids) {
+    for (row, id) in rows.iter_mut().zip(ids) {
         row["online"] = online.as_ref().map_or(Value::Null, |online| json!(online.contains(&id)));
     }
-    Ok(json!({ "boxes": boxes }))
+    answer
 }
 
-pub async fn cameras(center: &Center, asker: &Asker, filter: Filter) -> Result<Value, ApiError> {
+pub async fn cameras(center: &Center, asker: &Asker, filter: &Filter) -> Result<Value, ApiError> {
     let sql = "SELECT box_id, camera, name, enabled, removed, manufacturer, model, latitude, longitude, updated_at
                FROM cidades.cameras WHERE ($1::uuid IS NULL OR box_id = $1) ORDER BY name, box_id, camera";
     Ok(json!({ "cameras": center.db.read(asker.tenant, sql, &[&filter.box_id]).await? }))
@@ -197,7 +205,7 @@ pub async fn alerts(center: &Center, asker: &Asker, filter: Filter) -> Result<Va
 }
 
 /// Seconds that each camera recorded in each hour as its box tells, and the gaps with their reasons.
-pub async fn coverage(center: &Center, asker: &Asker, filter: Filter) -> Result<Value, ApiError> {
+pub async fn coverage(center: &Center, asker: &Asker, filter: &Filter) -> Result<Value, ApiError> {
     let to = filter.to.unwrap_or_else(Utc::now);
     let from = filter.from.unwrap_or_else(|| to - TimeDelta::days(1));
     if from >= to || to - from > TimeDelta::days(31) {
@@ -222,7 +230,7 @@ pub async fn coverage(center: &Center, asker: &Asker, filter: Filter) -> Result<
 }
 
 /// How much of each hour is here, by the box's own signed counts.
-pub async fn delivery(center: &Center, asker: &Asker, box_id: Uuid, filter: Filter) -> Result<Value, ApiError> {
+pub async fn delivery(center: &Center, asker: &Asker, box_id: Uuid, filter: &Filter) -> Result<Value, ApiError> {
     let own = center.db.read(asker.tenant, "SELECT id FROM cidades.boxes WHERE id = $1", &[&box_id]).await?;
     if own.is_empty() {
         return Err(ApiError::NotFound);

@@ -7,6 +7,7 @@ use super::event::{
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use std::time::Duration;
@@ -46,10 +47,13 @@ pub struct Broker {
 
 impl Broker {
     /// Connects and declares everything; what is there already stays as it is.
-    pub async fn connect(url: &str) -> Result<Self, BrokerError> {
+    /// `ca`: PEM of a certificate authority that is trusted beside those that the machine knows.
+    pub async fn connect(url: &str, ca: Option<String>) -> Result<Self, BrokerError> {
         let connect = async {
             let properties = ConnectionProperties::default().with_connection_name("gtv-sync".into());
-            let connection = Connection::connect(url, properties).await?;
+            let tls = OwnedTLSConfig { identity: None, cert_chain: ca };
+            let runtime = lapin::runtime::default_runtime()?;
+            let connection = Connection::connect_with_config(url, properties, tls, runtime).await?;
             let channel = connection.create_channel().await?;
             declare(&channel).await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;

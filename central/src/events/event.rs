@@ -1,8 +1,9 @@
-//! Pure. What a record is to those who listen at the broker: the name of the event, where it goes, and its message.
+//! Pure. What a record is to those who listen at the broker: the names of its events, where they go, and their messages.
 
 use crate::db::outbox::Told;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use gtv_protocol::Kind;
+use gtv_protocol::status::StreamChange;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -56,9 +57,16 @@ struct Alert {
     severity: String,
 }
 
-/// `None` if nobody is to hear of it: proofs are between the box and the centre.
-pub fn of(told: &Told) -> Option<Event> {
-    let kind = Kind::parse(&told.kind)?;
+/// Of a box's status: what began and ended; the rest of its body does not matter here.
+#[derive(serde::Deserialize)]
+struct Changes {
+    #[serde(default)]
+    changes: Vec<StreamChange>,
+}
+
+/// None if nobody is to hear of it: proofs are between the box and the centre.
+pub fn of(told: &Told) -> Vec<Event> {
+    let Some(kind) = Kind::parse(&told.kind) else { return Vec::new() };
     let (name, task) = match kind {
         Kind::Camera => ("CameraChanged", Some(STREAM_PROCESSING)),
         Kind::Detection => ("PlateDetected", Some(AI_DETECTION)),
@@ -68,8 +76,8 @@ pub fn of(told: &Told) -> Option<Event> {
         Kind::Coverage => ("RecordingMeasured", None),
         Kind::Tombstone => ("MaterialEvicted", None),
         Kind::Alert => ("AlertRaised", None),
-        Kind::BoxStatus => ("BoxStatusReported", None),
-        Kind::Proof => return None,
+        Kind::BoxStatus => return of_status(told),
+        Kind::Proof => return Vec::new(),
     };
     let mut routes = vec![(EVENTS, name.to_owned())];
     routes.extend(task.map(|queue| (TASKS, queue.to_owned())));
@@ -80,30 +88,68 @@ pub fn of(told: &Told) -> Option<Event> {
         let word = |text: &str| text.replace(['.', '*', '#'], "-");
         routes.push((NOTIFICATIONS, format!("alert.{}.{}", word(&severity), word(&told.prefeitura))));
     }
-    let id = id_of(told);
+    event(told, name, id_of(told), told.made_at, &told.id, &told.body, routes).into_iter().collect()
+}
+
+/// A status is one event, and so is each beginning and end of a stream that it tells of.
+fn of_status(told: &Told) -> Vec<Event> {
+    let everywhere = |name: &str| (EVENTS, name.to_owned());
+    let name = "BoxStatusReported";
+    let reported = event(told, name, id_of(told), told.made_at, &told.id, &told.body, vec![everywhere(name)]);
+    let Changes { changes } = serde_json::from_str(told.body.get()).unwrap_or(Changes { changes: Vec::new() });
+    let changes = changes.iter().filter_map(|change| {
+        let name = if change.streaming { "StreamStarted" } else { "StreamStopped" };
+        let at = DateTime::from_timestamp_micros(change.at_us)?;
+        let data = serde_json::value::to_raw_value(change).ok()?;
+        let routes = vec![everywhere(name), (TASKS, STREAM_PROCESSING.to_owned())];
+        event(told, name, id_of_change(told.box_id, name, change), at, &change.camera, &data, routes)
+    });
+    reported.into_iter().chain(changes).collect()
+}
+
+fn event(
+    told: &Told,
+    name: &'static str,
+    id: Uuid,
+    at: DateTime<Utc>,
+    thing: &str,
+    data: &RawValue,
+    routes: Vec<(&'static str, String)>,
+) -> Option<Event> {
     let message = Message {
         id,
         event: name,
         version: 1,
-        at: told.made_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        at: at.to_rfc3339_opts(SecondsFormat::Micros, true),
         prefeitura: &told.prefeitura,
         box_id: told.box_id,
         epoch: told.epoch,
         seq: told.seq,
-        thing: &told.id,
-        data: &told.body,
+        thing,
+        data,
     };
     let payload = serde_json::to_vec(&message).ok()?;
-    Some(Event { id, name, timestamp_s: told.made_at.timestamp().max(0).cast_unsigned(), payload, routes })
+    Some(Event { id, name, timestamp_s: at.timestamp().max(0).cast_unsigned(), payload, routes })
 }
 
-/// A UUID (version 8, RFC 9562) out of the record's place in its chain.
+/// Out of the record's place in its chain.
 fn id_of(told: &Told) -> Uuid {
+    uuid_of(&[b"gtv-event-v1", told.box_id.as_bytes(), &told.epoch.to_be_bytes(), &told.seq.to_be_bytes()])
+}
+
+/// Out of what happened: a box that tells it again in a new chain tells nothing new.
+fn id_of_change(box_id: Uuid, name: &str, change: &StreamChange) -> Uuid {
+    let (camera, stream) = (change.camera.as_bytes(), change.stream.as_bytes());
+    let at = change.at_us.to_be_bytes();
+    uuid_of(&[b"gtv-stream-v1", box_id.as_bytes(), name.as_bytes(), b"/", camera, b"/", stream, b"/", &at])
+}
+
+/// A UUID of version 8 (RFC 9562).
+fn uuid_of(parts: &[&[u8]]) -> Uuid {
     let mut hash = Sha256::new();
-    hash.update(b"gtv-event-v1");
-    hash.update(told.box_id.as_bytes());
-    hash.update(told.epoch.to_be_bytes());
-    hash.update(told.seq.to_be_bytes());
+    for part in parts {
+        hash.update(part);
+    }
     let digest: [u8; 32] = hash.finalize().into();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
@@ -130,21 +176,40 @@ mod tests {
     #[test]
     fn every_kind_but_the_proof_is_told_and_goes_where_it_belongs() {
         for kind in Kind::ALL {
-            let event = of(&told(kind.as_str(), "{}"));
-            assert_eq!(event.is_none(), *kind == Kind::Proof);
-            assert!(event.is_none_or(|event| event.routes[0] == (EVENTS, event.name.to_owned())));
+            let events = of(&told(kind.as_str(), "{}"));
+            assert_eq!(events.len(), usize::from(*kind != Kind::Proof));
+            assert!(events.iter().all(|event| event.routes[0] == (EVENTS, event.name.to_owned())));
         }
-        assert!(of(&told("a kind of next year", "{}")).is_none());
-        let alert = of(&told("alert", r#"{"severity":"critical","rule":"x"}"#)).unwrap();
+        assert!(of(&told("a kind of next year", "{}")).is_empty());
+        let alert = &of(&told("alert", r#"{"severity":"critical","rule":"x"}"#))[0];
         assert_eq!(alert.routes[1], (NOTIFICATIONS, "alert.critical.s-paulo".to_owned()));
+    }
+
+    #[test]
+    fn a_beginning_and_an_end_are_events_of_their_own_whatever_chain_they_come_in() {
+        let body = r#"{"software":"x","changes":[{"camera":"gate","stream":"main","streaming":false,"at_us":5,
+                       "reason":"no answer"},{"camera":"gate","stream":"main","streaming":true,"at_us":5}]}"#;
+        let events = of(&told("box_status", body));
+        let names: Vec<_> = events.iter().map(|event| event.name).collect();
+        assert_eq!(names, ["BoxStatusReported", "StreamStopped", "StreamStarted"]);
+        assert_eq!(events[1].routes[1], (TASKS, STREAM_PROCESSING.to_owned()));
+        let stopped: serde_json::Value = serde_json::from_slice(&events[1].payload).unwrap();
+        assert_eq!((&stopped["thing"], &stopped["data"]["reason"]), (&"gate".into(), &"no answer".into()));
+        assert_eq!(stopped["at"], "1970-01-01T00:00:00.000005Z");
+        let again = of(&Told { epoch: 2, seq: 9, ..told("box_status", body) });
+        let ids = |events: &[Event]| events.iter().map(|event| event.id).collect::<Vec<_>>();
+        assert_eq!(ids(&events)[1..], ids(&again)[1..]);
+        assert_eq!(ids(&events).iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert_ne!(events[0].id, again[0].id);
     }
 
     #[test]
     fn the_message_carries_the_body_as_the_box_wrote_it_under_an_id_that_stays() {
         let body = r#"{"plate":"ABC1D23", "confidence":0.90}"#;
-        let (one, again) = (of(&told("detection", body)).unwrap(), of(&told("detection", body)).unwrap());
+        let only = |told: Told| of(&told).remove(0);
+        let (one, again) = (only(told("detection", body)), only(told("detection", body)));
         assert_eq!((one.id, &one.payload), (again.id, &again.payload));
-        assert_ne!(one.id, of(&Told { seq: 3, ..told("detection", body) }).unwrap().id);
+        assert_ne!(one.id, only(Told { seq: 3, ..told("detection", body) }).id);
         let text = String::from_utf8(one.payload).unwrap();
         assert!(text.contains(body) && text.contains("\"at\":\"2026-09-21T14:13:20.000001Z\""), "{text}");
     }

@@ -4,6 +4,7 @@
 mod broker;
 pub mod event;
 
+use crate::authority;
 use crate::db::{Database, DbError, outbox};
 use crate::metrics;
 use crate::settings::EventsArgs;
@@ -39,6 +40,8 @@ enum PublishError {
 /// Publishes what is in the outbox, and knows how that goes.
 pub struct Events {
     url: String,
+    /// PEM of the broker's certificate authority.
+    ca: Option<String>,
     records_max: u64,
     hours: u32,
     wake: Notify,
@@ -63,8 +66,11 @@ impl Events {
         if let Some(problem) = problem {
             anyhow::bail!("--amqp-url: {problem}; write it like amqps://user:password@host:5671/%2f");
         }
+        let ca = authority::read("--amqp-ca-file", args.amqp_ca_file.as_deref(), url, "amqps")?;
         Ok(Some(Self {
             url: url.clone(),
+            // It was read as PEM, which is text.
+            ca: ca.map(|pem| String::from_utf8_lossy(&pem).into_owned()),
             records_max: args.events_max,
             hours: args.events_hours,
             wake: Notify::new(),
@@ -99,7 +105,7 @@ impl Events {
             let mut wait = RETRY_FIRST;
             loop {
                 let Err(error) = self.publish(db, &mut wait).await;
-                let problem = error.to_string();
+                let problem = authority::explain(error.to_string(), "--amqp-ca-file");
                 gauge!(metrics::BROKER_CONNECTED).set(0.0);
                 warn!(problem, retry_s = wait.as_secs_f32(), "events could not be published; they wait");
                 self.lock().broker = Err(problem);
@@ -115,7 +121,7 @@ impl Events {
     }
 
     async fn publish(&self, db: &Database, wait: &mut Duration) -> Result<Infallible, PublishError> {
-        let broker = Broker::connect(&self.url).await?;
+        let broker = Broker::connect(&self.url, self.ca.clone()).await?;
         gauge!(metrics::BROKER_CONNECTED).set(1.0);
         info!("connected to the broker; its exchanges and queues are declared");
         self.lock().broker = Ok(true);
@@ -135,7 +141,7 @@ impl Events {
         if taken.is_empty() {
             return Ok(false);
         }
-        let events: Vec<Event> = taken.records.iter().filter_map(event::of).collect();
+        let events: Vec<Event> = taken.records.iter().flat_map(event::of).collect();
         broker.publish(&events).await?;
         taken.published().await?;
         for event in &events {

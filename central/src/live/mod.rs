@@ -7,16 +7,18 @@ mod status;
 pub use status::activities;
 
 use self::redis::Redis;
+use crate::authority;
 use crate::metrics;
 use crate::settings::LiveArgs;
 use ::metrics::{counter, gauge};
 use gtv_protocol::Hello;
+use serde_json::Value;
 use status::{Activity, BoxStatus};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 /// How often a box's key is written again while it is connected.
@@ -26,6 +28,8 @@ const UPDATES_MAX: usize = 4096;
 /// Rest after a failure, so that an absent server costs nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// PostgreSQL answers sooner than a Redis that takes longer.
+const RECALL_TIMEOUT: Duration = Duration::from_millis(500);
 
 enum Update {
     Online(Arc<BoxStatus>),
@@ -54,7 +58,8 @@ impl Live {
     /// `None` if nobody configured a Redis. Starts the task that writes; nothing is connected yet.
     pub fn start(args: &LiveArgs) -> anyhow::Result<Option<Self>> {
         let Some(url) = &args.redis_url else { return Ok(None) };
-        let redis = Redis::new(url).map_err(|problem| {
+        let ca = authority::read("--redis-ca-file", args.redis_ca_file.as_deref(), url, "rediss")?;
+        let redis = Redis::new(url, ca).map_err(|problem| {
             anyhow::anyhow!("--redis-url: {problem}; write it like rediss://user:password@host:6379/0")
         })?;
         let (updates, queue) = mpsc::channel(UPDATES_MAX);
@@ -79,6 +84,27 @@ impl Live {
     /// Of these boxes, those that are connected to any service; `None` while Redis cannot be asked.
     pub async fn online(&self, boxes: &[Uuid]) -> Option<BTreeSet<Uuid>> {
         self.redis.online(boxes).await.inspect_err(|error| warn!(%error, "Redis cannot be asked who is online")).ok()
+    }
+
+    /// What is known of these cameras of these boxes now, in this order; `None` while Redis cannot be asked.
+    pub async fn streams(&self, cameras: &[(Uuid, &str)]) -> Option<Vec<Option<Value>>> {
+        let values = self.redis.streams(cameras).await;
+        let values = values.inspect_err(|error| warn!(%error, "Redis cannot be asked which cameras are alive")).ok()?;
+        Some(values.into_iter().map(|text| serde_json::from_str(&text?).ok()).collect())
+    }
+
+    /// An answer that was kept under this key and for how many seconds it still holds; an error means that Redis cannot
+    /// be asked soon enough.
+    pub async fn recall(&self, key: &str) -> Result<Option<(String, u64)>, String> {
+        let recalled = tokio::time::timeout(RECALL_TIMEOUT, self.redis.recall(key)).await;
+        recalled.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+    }
+
+    pub async fn keep(&self, key: &str, value: &str, seconds: u64) {
+        let kept = tokio::time::timeout(RECALL_TIMEOUT, self.redis.keep(key, value, seconds)).await;
+        if let Ok(Err(error)) = kept {
+            debug!(%error, "Redis does not keep an answer");
+        }
     }
 
     /// Counts a question of `subject` in this minute, over all services; 0 while Redis cannot be asked.
@@ -137,7 +163,7 @@ async fn write(redis: Redis, problem: Arc<Mutex<Option<String>>>, mut queue: mps
                 continue;
             }
         };
-        let failed = result.err().map(|error| error.to_string());
+        let failed = result.err().map(|error| authority::explain(error.to_string(), "--redis-ca-file"));
         gauge!(metrics::LIVE_CONNECTED).set(if failed.is_none() { 1.0 } else { 0.0 });
         let before = std::mem::replace(&mut *problem.lock().unwrap_or_else(PoisonError::into_inner), failed.clone());
         match (before, failed) {

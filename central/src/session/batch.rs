@@ -292,8 +292,9 @@ async fn commit(
                 events.wake();
             }
             if let Some(presence) = &session.presence {
-                let bodies = accepted.records.iter().filter_map(|reviewed| reviewed.body.as_ref().ok());
-                presence.streams(live::activities(bodies, now_us()));
+                let records = accepted.records.iter();
+                let told = records.filter_map(|r| Some((r.record.created_at_us, r.body.as_ref().ok()?)));
+                presence.streams(live::activities(told, now_us()));
             }
             debug!(records = new.len(), seq = to.seq, "committed");
             Ok(Some(to))

@@ -5,6 +5,7 @@ use crate::support::garage::{ACCESS_KEY, Garage, REGION, SECRET_KEY};
 use ed25519_dalek::SigningKey;
 use futures_util::{SinkExt, StreamExt};
 use gtv_protocol::hex_bytes::HexBytes;
+use gtv_protocol::status::{CameraStreams, StreamChange, StreamMeasures};
 use gtv_protocol::{
     Ack, Batch, Body, Draft, Hash, Hello, Message, ObjectRef, PlateText, Position, Proof, Record, Refusal, Reject,
     UnavailableObject, VersionRange, Welcome, auth, body, decode, encode, merkle,
@@ -151,6 +152,43 @@ pub fn detection(plate: &str, crop: Option<Hash>) -> Body {
         slots: None,
         crop,
         frame: None,
+    })
+}
+
+/// A status in which the camera `gate-1` delivers or does not, with the change to that.
+pub fn status(streaming: bool, at_us: i64) -> Body {
+    let measures =
+        StreamMeasures { codec: "h265".to_owned(), width: 2560, height: 1440, fps: 15.0, bitrate_bps: 4_000_000 };
+    let reason = (!streaming).then(|| "the camera does not answer".to_owned());
+    let camera = CameraStreams {
+        camera: "gate-1".to_owned(),
+        state: if streaming { "streaming" } else { "unreachable" }.to_owned(),
+        since_us: at_us,
+        recording: streaming,
+        reason: reason.clone(),
+        main: streaming.then_some(measures),
+        ..CameraStreams::default()
+    };
+    let change = StreamChange { camera: "gate-1".to_owned(), stream: "main".to_owned(), streaming, at_us, reason };
+    Body::BoxStatus(body::BoxStatus {
+        software: "test 1".to_owned(),
+        cameras: 1,
+        cameras_streaming: u32::from(streaming),
+        streams: Some(vec![camera]),
+        changes: vec![change],
+        ..body::BoxStatus::default()
+    })
+}
+
+pub fn camera(name: &str) -> Body {
+    Body::Camera(body::Camera {
+        name: name.to_owned(),
+        enabled: true,
+        removed: false,
+        manufacturer: None,
+        model: None,
+        latitude: None,
+        longitude: None,
     })
 }
 

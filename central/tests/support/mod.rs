@@ -6,6 +6,7 @@
 //! this folder by `#[path]`; it knows nothing of gtv-sync's insides.
 #![allow(dead_code, unused_imports)] // Each test binary uses its own part of this folder.
 
+pub mod authority;
 pub mod center;
 pub mod garage;
 pub mod haproxy;
@@ -17,6 +18,7 @@ pub mod prometheus;
 pub mod rabbitmq;
 pub mod redis;
 
+pub use authority::Authority;
 pub use center::Center;
 pub use garage::Garage;
 pub use haproxy::Haproxy;

@@ -1,5 +1,6 @@
 //! RabbitMQ for one test: its own node name, Erlang port mapper and folder, on 127.0.0.1.
 
+use super::authority::Authority;
 use super::ports::Port;
 use super::process::{Process, dying_with_us, find_program};
 use rustix::process::Signal;
@@ -15,15 +16,37 @@ pub struct Rabbitmq {
     mapper_port: Port,
     distribution_port: Port,
     folder: TempDir,
+    is_tls: bool,
 }
 
 impl Rabbitmq {
     pub fn start_new() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Takes TLS only, with the certificate of this authority.
+    pub fn start_tls(authority: &Authority) -> Self {
+        Self::start_with(Some(authority))
+    }
+
+    fn start_with(authority: Option<&Authority>) -> Self {
         let folder = tempfile::Builder::new().prefix("gtv-amqp-").tempdir().expect("a temporary folder");
         let process = Process::new("rabbitmq", folder.path().join("log"));
         let mapper = Process::new("epmd", folder.path().join("epmd.log"));
         let [port, mapper_port, distribution_port] = [(); 3].map(|()| Port::reserve());
-        let mut server = Self { process, mapper, port, mapper_port, distribution_port, folder };
+        let is_tls = authority.is_some();
+        let mut server = Self { process, mapper, port, mapper_port, distribution_port, folder, is_tls };
+        if let Some(authority) = authority {
+            let config = format!(
+                "listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\n\
+                 ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
+                server.port.number(),
+                authority.ca().display(),
+                authority.certificate().display(),
+                authority.key().display(),
+            );
+            std::fs::write(server.folder.path().join("rabbitmq.conf"), config).expect("the folder is writable");
+        }
         // Started here and not by the node, which would leave it running.
         let mut epmd = dying_with_us(&find_program("epmd", "GTV_EPMD", &[]), None);
         epmd.args(["-address", "127.0.0.1", "-port", &server.mapper_port.number().to_string()]);
@@ -52,10 +75,13 @@ impl Rabbitmq {
         let (port, distribution) = (self.port.number(), self.distribution_port.number().to_string());
         command.env("HOME", folder).env("RABBITMQ_MNESIA_BASE", folder.join("data"));
         command.env("RABBITMQ_LOG_BASE", folder).env("RABBITMQ_LOGS", "-");
-        command.env("RABBITMQ_CONF_ENV_FILE", folder.join("none")).env("RABBITMQ_CONFIG_FILE", folder.join("none"));
+        let config = if self.is_tls { "rabbitmq.conf" } else { "none" };
+        command.env("RABBITMQ_CONF_ENV_FILE", folder.join("none")).env("RABBITMQ_CONFIG_FILE", folder.join(config));
         command.env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"));
         command.env("RABBITMQ_NODENAME", format!("gtv{port}@localhost"));
-        command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1").env("RABBITMQ_NODE_PORT", port.to_string());
+        if !self.is_tls {
+            command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1").env("RABBITMQ_NODE_PORT", port.to_string());
+        }
         command.env("RABBITMQ_DIST_PORT", distribution);
         command.env("ERL_EPMD_PORT", self.mapper_port.number().to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1");
         // The node needs little here, and other tests run beside it.
@@ -74,9 +100,10 @@ impl Rabbitmq {
         self.process.kill();
     }
 
-    /// `amqp://` address.
+    /// `amqp://` or `amqps://` address.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port.number())
+        let scheme = if self.is_tls { "amqps" } else { "amqp" };
+        format!("{scheme}://guest:guest@127.0.0.1:{}/%2f", self.port.number())
     }
 
     pub fn log(&self) -> String {
