@@ -16,7 +16,7 @@ pub const OBJECTS_PER_RECORD_MAX: usize = 8;
 pub const UNAVAILABLE_MAX: usize = BATCH_RECORDS_MAX * OBJECTS_PER_RECORD_MAX;
 /// Bytes of one object (a closed recording segment is the largest).
 pub const OBJECT_BYTES_MAX: u64 = 8 << 30;
-/// Parts of one object (each but the last has 8 MiB), and of these signed at a time.
+/// Parts of one object (each but the last has at least 5 MiB), and of these signed at a time.
 pub const UPLOAD_PARTS_MAX: u32 = 1024;
 pub const SIGNED_PARTS_MAX: u32 = 32;
 /// Bytes of an identifier: camera, kind, bucket, prefeitura.

@@ -281,6 +281,9 @@ pub struct FinishedUpload {
     pub id: u64,
     #[serde(default)]
     pub error: Option<String>,
+    /// With `error`: the object store does not know this upload or one of its parts (any more); begin another one.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// Consecutive records of one chain. The signature covers the last record's hash, and through the chain all before

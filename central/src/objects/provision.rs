@@ -11,12 +11,25 @@ use sha2::{Digest, Sha256};
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
+/// Uploads in parts that nobody finished. Boxes begin anew a day before, and go on until then.
+const UNFINISHED: &str = "removal of unfinished uploads";
+const ABORT_AFTER: &str =
+    "<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>";
+
 /// What provisioning did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Provisioned {
     pub created: Vec<String>,
     /// Feature and the server's answer, each once.
     pub refused: Vec<(&'static str, String)>,
+}
+
+impl Provisioned {
+    fn refuse(&mut self, feature: &'static str, why: String) {
+        if self.refused.iter().all(|(refused, _)| *refused != feature) {
+            self.refused.push((feature, why));
+        }
+    }
 }
 
 impl Objects {
@@ -29,9 +42,12 @@ impl Objects {
         for bucket in BUCKETS.map(|name| format!("{}{name}", self.settings.bucket_prefix)) {
             self.ensure_bucket(&client, &bucket, &mut done).await?;
             for (feature, query, body) in self.wishes() {
+                if feature == UNFINISHED && self.has_rules_of_its_own(&client, &bucket, &mut done).await? {
+                    continue;
+                }
                 let (status, answer) = self.request(&client, Method::PUT, &bucket, query, body).await?;
-                if !status.is_success() && done.refused.iter().all(|(refused, _)| *refused != feature) {
-                    done.refused.push((feature, explain(status, &answer)));
+                if !status.is_success() {
+                    done.refuse(feature, explain(status, &answer));
                 }
             }
         }
@@ -65,6 +81,24 @@ impl Objects {
         Ok(())
     }
 
+    /// Without `--retention-days` somebody else may have written the rules of a bucket: those are not replaced.
+    async fn has_rules_of_its_own(
+        &self,
+        client: &HttpClient,
+        bucket: &str,
+        done: &mut Provisioned,
+    ) -> Result<bool, ObjectsError> {
+        let (status, rules) = self.request(client, Method::GET, bucket, "lifecycle", String::new()).await?;
+        if !status.is_success() || !rules.contains("<Rule>") {
+            return Ok(false);
+        }
+        if !rules.contains("AbortIncompleteMultipartUpload") {
+            let why = format!("bucket {bucket} has lifecycle rules of its own; add one that aborts multipart uploads");
+            done.refuse(UNFINISHED, why);
+        }
+        Ok(true)
+    }
+
     /// Feature, query and body of each request.
     fn wishes(&self) -> Vec<(&'static str, &'static str, String)> {
         let mut wishes = vec![
@@ -86,15 +120,15 @@ impl Objects {
             ),
         ];
         let days = self.settings.retention_days;
-        if days > 0 {
-            let body = format!(
-                "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>gtv-retention</ID><Filter></Filter>\
-                 <Status>Enabled</Status><Expiration><Days>{days}</Days></Expiration>\
-                 <AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>\
-                 </AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>"
-            );
-            wishes.push(("expiry", "lifecycle", body));
-        }
+        let (feature, expiration) = match days {
+            0 => (UNFINISHED, String::new()),
+            days => ("expiry", format!("<Expiration><Days>{days}</Days></Expiration>")),
+        };
+        let body = format!(
+            "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>gtv-retention</ID><Filter></Filter>\
+             <Status>Enabled</Status>{expiration}{ABORT_AFTER}</Rule></LifecycleConfiguration>"
+        );
+        wishes.push((feature, "lifecycle", body));
         wishes
     }
 

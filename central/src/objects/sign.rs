@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
-use object_store::{Attribute, Attributes, PutMultipartOptions};
+use object_store::{Attribute, Attributes, ObjectStoreExt, PutMultipartOptions};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -62,15 +62,41 @@ impl Objects {
     }
 
     /// Puts the parts together, or throws them away.
-    pub async fn finish(&self, box_id: Uuid, ask: &FinishUpload) -> Result<(), ObjectsError> {
+    pub async fn finish(&self, box_id: Uuid, ask: &FinishUpload) -> Result<Finished, ObjectsError> {
         let store = self.store(&ask.bucket).ok_or_else(|| no_such(&ask.bucket))?;
         let path = Path::from(record::object_key(box_id, &ask.sha256));
         if ask.parts.is_empty() {
-            return store.abort_multipart(&path, &ask.upload).await.map_err(|e| self.down(&e));
+            return match store.abort_multipart(&path, &ask.upload).await {
+                Err(e) if !is_unknown(&e) => Err(self.down(&e)),
+                _ => Ok(Finished::Done),
+            };
         }
         let parts = ask.parts.iter().map(|etag| PartId { content_id: etag.clone() }).collect();
-        store.complete_multipart(&path, &ask.upload, parts).await.map(|_| ()).map_err(|e| self.down(&e))
+        match store.complete_multipart(&path, &ask.upload, parts).await {
+            Ok(_) => Ok(Finished::Done),
+            // It may have been put together before, and the box never heard of it.
+            Err(unknown) if is_unknown(&unknown) => match store.head(&path).await {
+                Ok(_) => Ok(Finished::Done),
+                Err(object_store::Error::NotFound { .. }) => Ok(Finished::Gone(unknown.to_string())),
+                Err(e) => Err(self.down(&e)),
+            },
+            Err(e) => Err(self.down(&e)),
+        }
     }
+}
+
+/// What became of an upload in parts.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Finished {
+    Done,
+    /// The store does not know it, or not all of its parts: aborted meanwhile, or never there. In the store's words.
+    Gone(String),
+}
+
+/// The store names the upload or a part as unknown; object_store has no kind of error for that.
+fn is_unknown(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    ["NoSuchUpload", "InvalidPart"].iter().any(|code| text.contains(code))
 }
 
 fn no_such(bucket: &str) -> ObjectsError {

@@ -2,6 +2,7 @@
 
 use super::{bad_message, now_us};
 use crate::metrics;
+use crate::objects::sign::Finished;
 use crate::objects::sts::{Sts, StsError};
 use crate::objects::{Objects, ObjectsError};
 use crate::settings::{AccessMode, ServeArgs};
@@ -140,7 +141,12 @@ impl BoxAccess {
         }
         let finished = objects.finish(box_id, &ask).await;
         self.note(&finished);
-        Ok(Message::FinishedUpload(FinishedUpload { id: ask.id, error: finished.err().map(|e| e.to_string()) }))
+        let (error, gone) = match finished {
+            Ok(Finished::Done) => (None, false),
+            Ok(Finished::Gone(detail)) => (Some(detail), true),
+            Err(error) => (Some(error.to_string()), false),
+        };
+        Ok(Message::FinishedUpload(FinishedUpload { id: ask.id, error, gone }))
     }
 
     fn note<T, E: std::fmt::Display>(&self, result: &Result<T, E>) {

@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0010_segment_clocks.sql"),
     include_str!("steps/0011_stream_logins.sql"),
     include_str!("steps/0012_whole_recordings.sql"),
+    include_str!("steps/0013_unfinished_uploads.sql"),
 ];
 
 /// The newest schema this program knows.

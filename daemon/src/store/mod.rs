@@ -33,6 +33,7 @@ mod stream_logins;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod unfinished;
 mod users;
 mod watch_entries;
 mod watch_index;
@@ -64,6 +65,7 @@ pub use outbox::{Batch, Lane, OutboxStatus};
 pub use pick::{Pick, Upload};
 pub use rows::*;
 pub use stream_logins::STREAM_LOGINS_MAX;
+pub use unfinished::{Begun, Unfinished};
 pub use users::Rotation;
 pub use watch_entries::{ENTRIES_MAX, Imported, REASON_MAX};
 pub use watchlists::{LISTS_MAX, NAME_MAX, WatchlistChange};

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::events::StoreEvent;
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
-use super::{Store, locks, outbox};
+use super::{Store, locks, outbox, unfinished};
 use crate::base::time::UtcMicros;
 
 pub(super) const FOLDER: &str = "objects";
@@ -76,6 +76,7 @@ impl Store {
                 "UPDATE objects SET uploaded_at = ?2, lost = NULL WHERE sha256 = ?1 AND uploaded_at IS NULL",
             )?
             .execute(params![sha256, UtcMicros::now()])?;
+            unfinished::forget(tx, &sha256)?;
             recount(tx, &sha256)?;
             tx.publish(StoreEvent::Outbox);
             Ok(())
@@ -101,6 +102,7 @@ impl Store {
         self.write("mark an object as lost", move |tx| {
             tx.prepare_cached("UPDATE objects SET lost = ?2 WHERE sha256 = ?1 AND uploaded_at IS NULL")?
                 .execute(params![sha256, reason])?;
+            unfinished::forget(tx, &sha256)?;
             recount(tx, &sha256)?;
             tx.publish(StoreEvent::Outbox);
             Ok(())

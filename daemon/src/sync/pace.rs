@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::plan::Slots;
 use crate::base::time::UtcMicros;
 use crate::config::{LaneConfig, LanesConfig, Schedule};
 use crate::store::Lane;
@@ -96,13 +95,6 @@ impl Pacer {
     /// How many bytes make a piece: small enough that a slow lane does not leave in bursts.
     pub(super) fn piece(&self, lane: Lane) -> usize {
         ((self.lock().slowest(lane) / 20.0).min(65_536.0) as usize).max(1024)
-    }
-
-    /// How long that many bytes take where a limit holds them up, beside as many other uploads as there may be.
-    pub(super) fn expected(&self, lane: Lane, bytes: usize) -> Duration {
-        let rate = self.lock().slowest(lane);
-        let seconds = bytes as f64 / rate * Slots::MANY.large as f64;
-        Duration::from_secs_f64(seconds.min(86_400.0))
     }
 
     /// The centre took this long to answer.
@@ -242,7 +234,6 @@ mod tests {
         assert_eq!(waits[19].as_millis(), 1900);
         assert_eq!(pacer.lock().lanes[1].limit.take(1 << 30, now), now, "another lane does not wait");
         assert_eq!(pacer.piece(Lane::Bulk), 1024);
-        assert!(pacer.expected(Lane::Bulk, 100_000) >= Duration::from_secs(10));
         let wednesday = UtcMicros(1_790_000_000_000_000 + 2 * 86_400_000_000);
         assert_eq!(pacer.hours(wednesday), [true, true, true, false]);
         assert_eq!(pacer.open(wednesday), [true, true, false, false], "clips are in debt for the last piece");

@@ -38,11 +38,13 @@ pub(super) struct Uploads {
     pub pacer: Arc<Pacer>,
 }
 
-type Done = (ObjectRef, Result<(), SyncError>);
+/// An upload that ended, the access it used, and how.
+type Done = (ObjectRef, Arc<Objects>, Result<(), SyncError>);
 
-/// What is on its way with one access.
+/// What is on its way.
 struct Flow {
-    objects: Arc<Objects>,
+    /// With the access of now; none while there is none.
+    objects: Option<Arc<Objects>>,
     uploads: JoinSet<Done>,
     running: Vec<ObjectRef>,
     /// Uploaded, and about to be remembered as such.
@@ -57,34 +59,9 @@ struct Flow {
 
 impl Uploads {
     pub(super) async fn run(mut self, token: CancellationToken) -> TaskResult {
-        loop {
-            let access = tokio::select! {
-                access = self.access.wait_for(Option::is_some) => access?.clone(),
-                () = token.cancelled() => return Ok(()),
-            };
-            let Some(access) = access else { continue };
-            self.access.mark_unchanged();
-            match Objects::new(self.box_id, access, self.ca.as_ref().map(|ca| ca.as_slice()), &self.pacer) {
-                Ok(objects) => self.with(Arc::new(objects), &token).await?,
-                Err(error) => {
-                    self.report.objects(Some(&error));
-                    tokio::select! {
-                        changed = self.access.changed() => changed?,
-                        () = token.cancelled() => return Ok(()),
-                    }
-                }
-            }
-            if token.is_cancelled() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Uploads until the access changes.
-    async fn with(&mut self, objects: Arc<Objects>, token: &CancellationToken) -> TaskResult {
         let mut events = self.store.events();
         let mut flow = Flow {
-            objects,
+            objects: None,
             uploads: JoinSet::new(),
             running: Vec::new(),
             settling: JoinSet::new(),
@@ -94,6 +71,7 @@ impl Uploads {
             failures: 0,
             not_before: None,
         };
+        self.take_access(&mut flow);
         loop {
             if flow.not_before.is_none_or(|time| time <= Instant::now()) {
                 self.fill(&mut flow).await?;
@@ -102,8 +80,8 @@ impl Uploads {
             let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE));
             tokio::select! {
                 done = flow.uploads.join_next(), if !flow.uploads.is_empty() => {
-                    let (object, result) = done.transpose()?.ok_or("an upload vanished")?;
-                    self.done(&mut flow, object, result);
+                    let (object, used, result) = done.transpose()?.ok_or("an upload vanished")?;
+                    self.done(&mut flow, object, &used, result);
                 }
                 settled = flow.settling.join_next(), if !flow.settling.is_empty() => {
                     let object = settled.transpose()?.ok_or("an upload vanished")??;
@@ -117,8 +95,7 @@ impl Uploads {
                 }
                 changed = self.access.changed() => {
                     changed?;
-                    // What is on its way is uploaded again with the new access.
-                    return Ok(());
+                    self.take_access(&mut flow);
                 }
                 () = timer => {}
                 () = token.cancelled() => return Ok(()),
@@ -126,9 +103,27 @@ impl Uploads {
         }
     }
 
+    /// What begins from now on uses the access of now. What is on its way goes on as it began: keys and signatures
+    /// outlive the session that brought them.
+    fn take_access(&mut self, flow: &mut Flow) {
+        let access = self.access.borrow_and_update().clone();
+        let ca = self.ca.as_ref().map(|ca| ca.as_slice());
+        let objects = access.map(|access| Objects::new(self.box_id, self.store.clone(), access, ca, &self.pacer));
+        flow.objects = objects
+            .transpose()
+            .unwrap_or_else(|error| {
+                self.report.objects(Some(&error));
+                None
+            })
+            .map(Arc::new);
+        (flow.failures, flow.not_before) = (0, None);
+    }
+
     /// Starts uploads while there are free slots. After a failure one object at a time tests the way.
     async fn fill(&self, flow: &mut Flow) -> Result<(), SyncError> {
+        let Some(objects) = flow.objects.clone() else { return Ok(()) };
         let slots = if flow.failures == 0 { Slots::MANY } else { Slots::ONE };
+        let careful = flow.failures > 0;
         if flow.uploads.len() >= slots.all || flow.settling.len() >= SETTLING_MAX {
             return Ok(());
         }
@@ -145,27 +140,33 @@ impl Uploads {
             let Upload { object, lane, new } = next;
             flow.new_next = !new;
             flow.running.push(object.clone());
-            let objects = flow.objects.clone();
+            let objects = objects.clone();
             let path = self.store.upload_path(&object.sha256).await?;
             flow.uploads.spawn(async move {
                 let result = match &path {
-                    Some(path) => put(&objects, &object, lane, path).await,
+                    Some(path) => put(&objects, &object, lane, path, careful).await,
                     None => Err(lost(&object, "its name is no SHA-256")),
                 };
-                (object, result)
+                (object, objects, result)
             });
         }
         Ok(())
     }
 
     /// Remembers what became of an upload, beside the uploads that go on.
-    fn done(&self, flow: &mut Flow, object: ObjectRef, result: Result<(), SyncError>) {
+    fn done(&self, flow: &mut Flow, object: ObjectRef, used: &Arc<Objects>, result: Result<(), SyncError>) {
         let lost = match result {
             Ok(()) => None,
             Err(SyncError::ObjectLost { sha256, reason }) => {
                 tracing::error!(object = sha256, reason, "an object can never be uploaded; its record will say so");
                 metrics::counter!("gtv_dropped_total", "stage" => "upload", "reason" => "lost").increment(1);
                 Some(reason)
+            }
+            // With an access that is no more: it goes on with the one of now, which may well work.
+            Err(error) if flow.objects.as_ref().is_none_or(|now| !Arc::ptr_eq(now, used)) => {
+                tracing::info!(%error, "an upload ended with the access it used");
+                flow.running.retain(|other| *other != object);
+                return;
             }
             Err(error) => {
                 tracing::warn!(%error, "upload failed");
@@ -192,9 +193,9 @@ impl Uploads {
     }
 }
 
-async fn put(objects: &Objects, object: &ObjectRef, lane: Lane, path: &Path) -> Result<(), SyncError> {
+async fn put(objects: &Objects, object: &ObjectRef, lane: Lane, path: &Path, careful: bool) -> Result<(), SyncError> {
     let started = std::time::Instant::now();
-    objects.put(object, lane, path).await?;
+    objects.put(object, lane, path, careful).await?;
     metrics::histogram!("gtv_sync_upload_seconds").record(started.elapsed().as_secs_f64());
     metrics::counter!("gtv_sync_uploaded_bytes_total", "bucket" => object.bucket.as_str()).increment(object.bytes);
     Ok(())

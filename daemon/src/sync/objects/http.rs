@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -13,11 +14,16 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpService,
 };
+use tokio::sync::watch;
 
-use super::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
 use crate::store::Lane;
 use crate::sync::error::SyncError;
 use crate::sync::pace::Pacer;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A piece of a body leaves, or the answer comes, within this time. The system holds some megabytes of a body, which take
+/// that long on the slowest uplinks.
+const STALLED: Duration = Duration::from_secs(300);
 
 /// Connections are shared by all lanes.
 pub(super) fn client(ca: Option<&[u8]>, allow_http: bool) -> Result<reqwest::Client, SyncError> {
@@ -57,25 +63,46 @@ impl HttpService for Paced {
             .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
-        let body = whole(body).await?;
-        *request.timeout_mut() = Some(REQUEST_TIMEOUT + self.pacer.expected(self.lane, body.len()));
-        *request.body_mut() = Some(self.body(body));
-        let response = self.client.execute(request).await.map_err(failed)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut answer = HttpResponse::new(response.bytes().await.map_err(failed)?.into());
-        (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
-        Ok(answer)
+        let answer = self.send(request, whole(body).await?).await.map_err(Broken::into_http)?;
+        Ok(answer.map(Into::into))
     }
 }
 
 impl Paced {
-    /// The body as a stream that waits for its turn before each piece.
-    pub(super) fn body(&self, bytes: Bytes) -> reqwest::Body {
+    /// Sends a request with that body and reads the answer. However slow the uplink is, it is given up only when nothing
+    /// moves any more.
+    pub(super) async fn send(
+        &self,
+        mut request: reqwest::Request,
+        body: Bytes,
+    ) -> Result<http::Response<Bytes>, Broken> {
+        let (moved, mut moves) = watch::channel(());
+        *request.body_mut() = Some(self.body(body, moved));
+        let answer = async {
+            let response = self.client.execute(request).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut answer = http::Response::new(response.bytes().await?);
+            (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+            Ok(answer)
+        };
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                // Nothing more is told when the last piece has left.
+                Ok(()) = moves.changed() => {}
+                () = tokio::time::sleep(STALLED) => return Err(Broken::Stalled),
+            }
+        }
+    }
+
+    /// The body as a stream that waits for its turn before each piece, and tells of each.
+    fn body(&self, bytes: Bytes, moved: watch::Sender<()>) -> reqwest::Body {
         if bytes.is_empty() {
             return bytes.into();
         }
         let (pacer, lane) = (self.pacer.clone(), self.lane);
-        reqwest::Body::wrap_stream(stream::unfold(bytes, move |mut left| {
+        reqwest::Body::wrap_stream(stream::unfold((bytes, moved), move |(mut left, moved)| {
             let pacer = pacer.clone();
             async move {
                 if left.is_empty() {
@@ -83,10 +110,20 @@ impl Paced {
                 }
                 let piece = left.split_to(pacer.piece(lane).min(left.len()));
                 pacer.pass(lane, piece.len()).await;
-                Some((Ok::<_, std::convert::Infallible>(piece), left))
+                moved.send_replace(());
+                Some((Ok::<_, std::convert::Infallible>(piece), (left, moved)))
             }
         }))
     }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("nothing moved for {} s", STALLED.as_secs())]
+    Stalled,
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
 }
 
 /// All of a body; what the uploads send is one piece already.
@@ -104,14 +141,19 @@ async fn whole(mut body: HttpRequestBody) -> Result<Bytes, HttpError> {
     Ok([first, more.freeze()].concat().into())
 }
 
-fn failed(error: reqwest::Error) -> HttpError {
-    let kind = if error.is_timeout() {
-        HttpErrorKind::Timeout
-    } else if error.is_connect() {
-        HttpErrorKind::Connect
-    } else {
-        // The connection broke: what object_store sends may be sent again.
-        HttpErrorKind::Interrupted
-    };
-    HttpError::new(kind, error.without_url())
+impl Broken {
+    fn into_http(self) -> HttpError {
+        match self {
+            Self::Stalled => HttpError::new(HttpErrorKind::Timeout, self),
+            Self::Http(error) => {
+                let kind = if error.is_connect() {
+                    HttpErrorKind::Connect
+                } else {
+                    // The connection broke: what object_store sends may be sent again.
+                    HttpErrorKind::Interrupted
+                };
+                HttpError::new(kind, error.without_url())
+            }
+        }
+    }
 }

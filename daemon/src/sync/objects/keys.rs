@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{Attribute, Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, RetryConfig};
+use object_store::{
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
+};
 
+use super::Keys;
 use super::http::{self, Paced};
-use super::source::Source;
-use super::{Keys, PART};
+use super::parts::{self, Fault, Part};
 use crate::store::{Bucket, Lane, ObjectRef};
 use crate::sync::error::SyncError;
 use crate::sync::pace::Pacer;
@@ -53,13 +57,8 @@ impl WithKeys {
         Ok(Self { keys, buckets })
     }
 
-    pub(super) async fn put(
-        &self,
-        object: &ObjectRef,
-        lane: Lane,
-        key: &str,
-        mut source: Source,
-    ) -> Result<(), SyncError> {
+    /// The way of one object.
+    pub(super) fn way<'a>(&'a self, object: &'a ObjectRef, lane: Lane, key: &str) -> Result<Way<'a>, SyncError> {
         if !key.starts_with(&self.keys.key_prefix) {
             let detail = format!("the centre allows keys under `{}`, this box has `{key}`", self.keys.key_prefix);
             return Err(SyncError::ObjectsAccess { detail });
@@ -67,35 +66,15 @@ impl WithKeys {
         let Some(bucket) = self.buckets.get(&(object.bucket, lane as usize)) else {
             return Err(SyncError::ObjectsAccess { detail: format!("no bucket for `{}`", object.bucket.as_str()) });
         };
-        let failed = |e: &object_store::Error| self.failed(object.bucket, e);
-        let key = Key::from(key);
-        let mut attributes = Attributes::new();
-        attributes.insert(Attribute::ContentType, object.content_type.clone().into());
-        if object.bytes <= PART as u64 {
-            let bytes = source.whole().await?;
-            let options = PutOptions { attributes, ..PutOptions::default() };
-            let put = bucket.put_opts(&key, PutPayload::from_bytes(bytes), options).await;
-            return put.map(|_| ()).map_err(|e| failed(&e));
-        }
-        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let mut upload = bucket.put_multipart_opts(&key, options).await.map_err(|e| failed(&e))?;
-        let sent = async {
-            while let Some(part) = source.next().await? {
-                upload.put_part(PutPayload::from_bytes(part)).await.map_err(|e| failed(&e))?;
-            }
-            source.verify()
-        };
-        if let Err(error) = sent.await {
-            // Parts of an unfinished upload cost space until they are aborted; the error above is what matters.
-            let _ = upload.abort().await;
-            return Err(error);
-        }
-        upload.complete().await.map(|_| ()).map_err(|e| failed(&e))
+        Ok(Way { with: self, bucket, object, key: Key::from(key) })
+    }
+
+    fn bucket_name(&self, bucket: Bucket) -> String {
+        self.keys.buckets.get(bucket.as_str()).cloned().unwrap_or_default()
     }
 
     fn failed(&self, bucket: Bucket, error: &object_store::Error) -> SyncError {
-        let endpoint = self.keys.endpoint.clone();
-        let bucket = self.keys.buckets.get(bucket.as_str()).cloned().unwrap_or_default();
+        let (endpoint, bucket) = (self.keys.endpoint.clone(), self.bucket_name(bucket));
         match error {
             object_store::Error::NotFound { .. } => SyncError::NoBucket { endpoint, bucket },
             object_store::Error::PermissionDenied { source, .. }
@@ -106,6 +85,85 @@ impl WithKeys {
                 vended: self.keys.vended,
             },
             other => SyncError::ObjectsUnavailable { endpoint, detail: super::last_words(other) },
+        }
+    }
+}
+
+/// One object on its way into its bucket.
+pub(super) struct Way<'a> {
+    with: &'a WithKeys,
+    bucket: &'a AmazonS3,
+    object: &'a ObjectRef,
+    key: Key,
+}
+
+impl Way<'_> {
+    /// In one request.
+    pub(super) async fn put(&self, bytes: Bytes) -> Result<(), SyncError> {
+        let options = PutOptions { attributes: self.attributes(), ..PutOptions::default() };
+        let put = self.bucket.put_opts(&self.key, PutPayload::from_bytes(bytes), options).await;
+        put.map(|_| ()).map_err(|e| self.failed(&e))
+    }
+
+    fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::ContentType, self.object.content_type.clone().into());
+        attributes
+    }
+
+    fn failed(&self, error: &object_store::Error) -> SyncError {
+        self.with.failed(self.object.bucket, error)
+    }
+
+    fn fault(&self, error: &object_store::Error) -> Fault {
+        let text = error.to_string();
+        if parts::is_unknown(&text) { Fault::Unknown(text) } else { Fault::Failed(self.failed(error)) }
+    }
+}
+
+impl parts::Server for Way<'_> {
+    fn place(&self) -> String {
+        format!("keys {} {}", self.with.keys.endpoint, self.with.bucket_name(self.object.bucket))
+    }
+
+    async fn begin(&mut self, _parts: u32) -> Result<String, SyncError> {
+        let options = PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
+        self.bucket.create_multipart_opts(&self.key, options).await.map_err(|e| self.failed(&e))
+    }
+
+    /// The receipt has the part's SHA-256 too, where the server confirmed it.
+    async fn send(&mut self, part: Part<'_>, bytes: Bytes) -> Result<String, Fault> {
+        let (upload, payload) = (part.upload.to_owned(), PutPayload::from_bytes(bytes));
+        let sent = self.bucket.put_part(&self.key, &upload, part.number as usize, payload).await;
+        sent.map(|id| id.content_id).map_err(|e| self.fault(&e))
+    }
+
+    async fn complete(&mut self, upload: &str, receipts: Vec<String>) -> Result<(), Fault> {
+        let parts = receipts.into_iter().map(|content_id| PartId { content_id }).collect();
+        let Err(error) = self.bucket.complete_multipart(&self.key, &upload.to_owned(), parts).await else {
+            return Ok(());
+        };
+        let fault = self.fault(&error);
+        if !matches!(fault, Fault::Unknown(_)) {
+            return Err(fault);
+        }
+        // The answer to an earlier request may have been lost. A key that may not look means one upload too many.
+        match self.bucket.head(&self.key).await {
+            Ok(found) if found.size == self.object.bytes => Ok(()),
+            Ok(_)
+            | Err(
+                object_store::Error::NotFound { .. }
+                | object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. },
+            ) => Err(fault),
+            Err(error) => Err(Fault::Failed(self.failed(&error))),
+        }
+    }
+
+    async fn abort(&mut self, upload: &str) -> Result<(), SyncError> {
+        match self.bucket.abort_multipart(&self.key, &upload.to_owned()).await {
+            Err(error) if !parts::is_unknown(&error.to_string()) => Err(self.failed(&error)),
+            _ => Ok(()),
         }
     }
 }

@@ -3,13 +3,13 @@
 
 mod http;
 mod keys;
+mod parts;
 mod signed;
 mod source;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gtv_protocol::ObjectAccess;
 use gtv_protocol::record::{object_key, object_prefix};
@@ -19,14 +19,11 @@ use super::pace::Pacer;
 use crate::base::ids::BoxId;
 use crate::base::secret::Secret;
 use crate::config::SyncConfig;
-use crate::store::{Bucket, Lane, ObjectRef};
+use crate::store::{Bucket, Lane, ObjectRef, Store};
 pub(super) use signed::{Ask, Signing};
 
-/// Files up to this size go in one request.
-const PART: usize = 8 << 20;
-/// A part takes a minute over 1 Mb/s: slower links need the time, and limits of the lane come on top.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files up to this size go in one request, which is the fastest for what arrives at the first attempt.
+const WHOLE: u64 = 8 << 20;
 
 /// Where objects go and with which right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +83,7 @@ impl Access {
 /// Ready to upload with one [`Access`].
 pub(super) struct Objects {
     box_id: BoxId,
+    store: Store,
     way: Way,
 }
 
@@ -95,22 +93,41 @@ enum Way {
 }
 
 impl Objects {
-    /// `ca` is an extra certificate authority in PEM.
-    pub(super) fn new(box_id: BoxId, access: Access, ca: Option<&[u8]>, pacer: &Arc<Pacer>) -> Result<Self, SyncError> {
+    /// `ca` is an extra certificate authority in PEM; `store` remembers how far large uploads came.
+    pub(super) fn new(
+        box_id: BoxId,
+        store: Store,
+        access: Access,
+        ca: Option<&[u8]>,
+        pacer: &Arc<Pacer>,
+    ) -> Result<Self, SyncError> {
         let way = match access {
             Access::Keys(keys) => Way::Keys(keys::WithKeys::new(keys, ca, pacer)?),
             Access::Signed(signing) => Way::Signed(signed::WithSignatures::new(signing, ca, pacer)?),
         };
-        Ok(Self { box_id, way })
+        Ok(Self { box_id, store, way })
     }
 
-    /// Puts the file at `path` under the key of `object`. [`SyncError::ObjectLost`] where the file is not what the
-    /// digest says: it can never be uploaded.
-    pub(super) async fn put(&self, object: &ObjectRef, lane: Lane, path: &Path) -> Result<(), SyncError> {
-        let source = source::Source::open(object, path).await?;
+    /// Puts the file at `path` under the key of `object`, in parts where it is large, or where `careful` is set and a
+    /// break would cost more than a part. [`SyncError::ObjectLost`] where the file is not what the digest says: it can
+    /// never be uploaded.
+    pub(super) async fn put(
+        &self,
+        object: &ObjectRef,
+        lane: Lane,
+        path: &Path,
+        careful: bool,
+    ) -> Result<(), SyncError> {
+        let key = object_key(self.box_id.0, &source::digest(object)?);
+        let in_parts = object.bytes > WHOLE
+            || object.bytes > parts::PART && (careful || self.store.unfinished_upload(&object.sha256).await?.is_some());
         match &self.way {
-            Way::Keys(with) => with.put(object, lane, &object_key(self.box_id.0, &source.digest), source).await,
-            Way::Signed(with) => with.put(object, lane, source).await,
+            Way::Keys(with) if in_parts => {
+                parts::put(&self.store, &mut with.way(object, lane, &key)?, object, path).await
+            }
+            Way::Keys(with) => with.way(object, lane, &key)?.put(source::whole(object, path).await?).await,
+            Way::Signed(with) if in_parts => parts::put(&self.store, &mut with.way(object, lane)?, object, path).await,
+            Way::Signed(with) => with.way(object, lane)?.put(source::whole(object, path).await?).await,
         }
     }
 }
