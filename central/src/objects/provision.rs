@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
+const RULE: &str = "gtv-retention";
 /// Uploads in parts that nobody finished. Boxes begin anew a day before, and go on until then.
 const UNFINISHED: &str = "removal of unfinished uploads";
 const ABORT_AFTER: &str =
@@ -89,7 +90,8 @@ impl Objects {
         done: &mut Provisioned,
     ) -> Result<bool, ObjectsError> {
         let (status, rules) = self.request(client, Method::GET, bucket, "lifecycle", String::new()).await?;
-        if !status.is_success() || !rules.contains("<Rule>") {
+        let ours = rules.matches("<Rule>").count() == 1 && rules.contains(RULE);
+        if !status.is_success() || !rules.contains("<Rule>") || ours {
             return Ok(false);
         }
         if !rules.contains("AbortIncompleteMultipartUpload") {
@@ -125,7 +127,7 @@ impl Objects {
             days => ("expiry", format!("<Expiration><Days>{days}</Days></Expiration>")),
         };
         let body = format!(
-            "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>gtv-retention</ID><Filter></Filter>\
+            "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>{RULE}</ID><Filter></Filter>\
              <Status>Enabled</Status>{expiration}{ABORT_AFTER}</Rule></LifecycleConfiguration>"
         );
         wishes.push((feature, "lifecycle", body));

@@ -1,4 +1,6 @@
-//! An uplink of limited speed: TCP connections that share one bottleneck towards the servers.
+//! An uplink of limited speed: TCP connections that share one bottleneck towards the servers, and that break where the
+//! tests say so.
+#![allow(dead_code, reason = "tests and benchmark use a part each")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 /// What a modem would hold for a connection; more would hide the bottleneck from the box.
 const BUFFER: u32 = 64 << 10;
@@ -39,22 +41,30 @@ impl Line {
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let listener: TcpListener = socket.listen(64).expect("a listener");
         let address = listener.local_addr().expect("an address");
-        let upward = Arc::new(AtomicU64::new(0));
-        let (line, counter, target) = (self.clone(), upward.clone(), target.to_owned());
+        let passed = Arc::new(Passed::new());
+        let (line, shared, target) = (self.clone(), passed.clone(), target.to_owned());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let (line, counter, target) = (line.clone(), counter.clone(), target.clone());
+                let (line, passed, target) = (line.clone(), shared.clone(), target.clone());
                 tokio::spawn(async move {
-                    if let Ok(far) = TcpStream::connect(&target).await {
-                        line.join(near, far, &counter).await;
+                    let mut cut = passed.cut.subscribe();
+                    let carry = async {
+                        if let Ok(far) = TcpStream::connect(&target).await {
+                            line.join(near, far, &passed).await;
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        _ = cut.wait_for(|cut| *cut) => {}
+                        () = carry => {}
                     }
                 });
             }
         });
-        Forward { address, upward }
+        Forward { address, passed }
     }
 
-    async fn join(&self, near: TcpStream, far: TcpStream, counter: &AtomicU64) {
+    async fn join(&self, near: TcpStream, far: TcpStream, passed: &Passed) {
         let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.into_split(), far.into_split());
         // Bounded by the queue of the line, which `enter` waits for.
         let (queue, mut leaving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
@@ -66,7 +76,7 @@ impl Line {
                     Ok(length) => length,
                 };
                 piece.truncate(length);
-                counter.fetch_add(length as u64, Ordering::Relaxed);
+                passed.count(length);
                 let through = self.enter(length).await;
                 if queue.send((through, piece)).is_err() {
                     break;
@@ -99,14 +109,49 @@ impl Line {
     }
 }
 
+struct Passed {
+    upward: AtomicU64,
+    cut_at: AtomicU64,
+    /// Connections end, and no other one is served.
+    cut: watch::Sender<bool>,
+}
+
+impl Passed {
+    fn new() -> Self {
+        Self { upward: AtomicU64::new(0), cut_at: AtomicU64::new(u64::MAX), cut: watch::channel(false).0 }
+    }
+
+    fn count(&self, bytes: usize) {
+        let before = self.upward.fetch_add(bytes as u64, Ordering::SeqCst);
+        if before + bytes as u64 >= self.cut_at.load(Ordering::SeqCst) {
+            self.cut.send_replace(true);
+        }
+    }
+}
+
 /// One way through the line.
 pub struct Forward {
     pub address: SocketAddr,
-    upward: Arc<AtomicU64>,
+    passed: Arc<Passed>,
 }
 
 impl Forward {
     pub fn upward_bytes(&self) -> u64 {
-        self.upward.load(Ordering::Relaxed)
+        self.passed.upward.load(Ordering::SeqCst)
+    }
+
+    /// Works, and breaks when so many bytes more have passed.
+    pub fn cut_after(&self, bytes: u64) {
+        self.passed.cut_at.store(self.upward_bytes().saturating_add(bytes), Ordering::SeqCst);
+        self.passed.cut.send_replace(false);
+    }
+
+    /// Works from now on.
+    pub fn mend(&self) {
+        self.cut_after(u64::MAX);
+    }
+
+    pub async fn until_cut(&self) {
+        let _ = self.passed.cut.subscribe().wait_for(|cut| *cut).await;
     }
 }
