@@ -98,7 +98,12 @@ impl Uploads {
                     self.take_access(&mut flow);
                 }
                 () = timer => {}
-                () = token.cancelled() => return Ok(()),
+                () = token.cancelled() => {
+                    // Both are waited for: they hold the store, which another process may want to open.
+                    flow.uploads.shutdown().await;
+                    while flow.settling.join_next().await.is_some() {}
+                    return Ok(());
+                }
             }
         }
     }

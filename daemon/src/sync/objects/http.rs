@@ -157,3 +157,25 @@ impl Broken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::LanesConfig;
+
+    /// The clock jumps to the next timer when nothing else is to be done.
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_does_not_move_is_given_up() {
+        let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pacer = Arc::new(Pacer::new(&LanesConfig::default()));
+        let paced = Paced { client: client(None, true).unwrap(), pacer, lane: Lane::Bulk };
+        let address = format!("http://{}/object", deaf.local_addr().unwrap());
+        let request = paced.client.put(address).build().unwrap();
+        let started = tokio::time::Instant::now();
+        let (sent, _kept) = tokio::join!(paced.send(request, vec![7; 64 << 20].into()), deaf.accept());
+        assert!(matches!(sent, Err(Broken::Stalled)), "{sent:?}");
+        assert!(started.elapsed() >= STALLED, "{:?}", started.elapsed());
+    }
+}
