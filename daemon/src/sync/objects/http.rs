@@ -76,7 +76,7 @@ impl Paced {
         mut request: reqwest::Request,
         body: Bytes,
     ) -> Result<http::Response<Bytes>, Broken> {
-        let (moved, mut moves) = watch::channel(());
+        let (moved, moves) = watch::channel(());
         *request.body_mut() = Some(self.body(body, moved));
         let answer = async {
             let response = self.client.execute(request).await?;
@@ -85,15 +85,7 @@ impl Paced {
             (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
             Ok(answer)
         };
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            tokio::select! {
-                answer = &mut answer => return answer,
-                // Nothing more is told when the last piece has left.
-                Ok(()) = moves.changed() => {}
-                () = tokio::time::sleep(STALLED) => return Err(Broken::Stalled),
-            }
-        }
+        while_it_moves(answer, moves, STALLED).await
     }
 
     /// The body as a stream that waits for its turn before each piece, and tells of each.
@@ -114,6 +106,23 @@ impl Paced {
                 Some((Ok::<_, std::convert::Infallible>(piece), (left, moved)))
             }
         }))
+    }
+}
+
+/// What `answer` gives, unless nothing moves for so long.
+async fn while_it_moves<T>(
+    answer: impl Future<Output = Result<T, Broken>>,
+    mut moves: watch::Receiver<()>,
+    stalled: Duration,
+) -> Result<T, Broken> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            // Nothing more is told when the last piece has left.
+            Ok(()) = moves.changed() => {}
+            () = tokio::time::sleep(stalled) => return Err(Broken::Stalled),
+        }
     }
 }
 
@@ -160,22 +169,25 @@ impl Broken {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
-
     use super::*;
-    use crate::config::LanesConfig;
 
-    /// The clock jumps to the next timer when nothing else is to be done.
-    #[tokio::test(start_paused = true)]
-    async fn an_upload_that_does_not_move_is_given_up() {
-        let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pacer = Arc::new(Pacer::new(&LanesConfig::default()));
-        let paced = Paced { client: client(None, true).unwrap(), pacer, lane: Lane::Bulk };
-        let address = format!("http://{}/object", deaf.local_addr().unwrap());
-        let request = paced.client.put(address).build().unwrap();
-        let started = tokio::time::Instant::now();
-        let (sent, _kept) = tokio::join!(paced.send(request, vec![7; 64 << 20].into()), deaf.accept());
-        assert!(matches!(sent, Err(Broken::Stalled)), "{sent:?}");
-        assert!(started.elapsed() >= STALLED, "{:?}", started.elapsed());
+    #[tokio::test]
+    async fn only_what_does_not_move_is_given_up() {
+        let (moved, moves) = watch::channel(());
+        let stalled = Duration::from_millis(600);
+        // Longer than that altogether, a piece now and then, and the answer a while after the last one.
+        let slow = async {
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                moved.send_replace(());
+            }
+            drop(moved);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok("stored")
+        };
+        assert!(matches!(while_it_moves(slow, moves, stalled).await, Ok("stored")));
+        let (_moved, moves) = watch::channel(());
+        let deaf = while_it_moves(std::future::pending::<Result<(), _>>(), moves, Duration::from_millis(20)).await;
+        assert!(matches!(deaf, Err(Broken::Stalled)), "{deaf:?}");
     }
 }
