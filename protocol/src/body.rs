@@ -210,7 +210,7 @@ pub struct HourCount {
     /// Begin of the hour, microseconds since 1970, UTC.
     pub start_us: i64,
     pub records: u64,
-    /// Objects that these records name.
+    /// Objects that these records name, but for those of evicted ones.
     pub objects: u64,
     /// Of the records, those that had to go before they could be delivered; each has a tombstone.
     pub evicted: u64,

@@ -24,6 +24,8 @@ pub struct SyncConfig {
     pub s3: Option<S3Config>,
     /// What may wait for its upload, in bytes of pictures and video; 0: no limit.
     pub spool_max: ByteSize,
+    /// Records that may wait for the centre.
+    pub records_max: u64,
     /// Cameras whose recordings go to the centre whole.
     pub recordings: Vec<CameraId>,
     pub lanes: LanesConfig,
@@ -38,6 +40,7 @@ impl Default for SyncConfig {
             batch_records: 500,
             s3: None,
             spool_max: ByteSize(100 << 30),
+            records_max: 2_000_000,
             recordings: Vec::new(),
             lanes: LanesConfig::default(),
         }

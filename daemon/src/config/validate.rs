@@ -57,6 +57,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
         );
     }
     check((1..=5000).contains(&config.sync.batch_records), "sync.batch_records", "choose from 1 to 5000");
+    check(config.sync.records_max >= 1000, "sync.records_max", "choose 1000 or more");
     let lanes = &config.sync.lanes;
     for (name, lane) in [("detections", &lanes.detections), ("clips", &lanes.clips), ("recordings", &lanes.recordings)]
     {

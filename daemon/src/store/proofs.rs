@@ -92,16 +92,18 @@ pub(super) fn uncount(c: &Connection, made_at: UtcMicros) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Counts records that go before they are delivered. Returns the first and last time at which they were made.
-pub(super) fn count_evicted(c: &Connection, made_at: &[UtcMicros]) -> Result<Option<(i64, i64)>, StoreError> {
+/// Counts records that go before they are delivered, given when they were made and how many objects they name: nobody
+/// is told of these objects any more. Returns the first and last time at which the records were made.
+pub(super) fn count_evicted(c: &Connection, went: &[(UtcMicros, i64)]) -> Result<Option<(i64, i64)>, StoreError> {
     let mut statement = c.prepare_cached(
         "INSERT INTO outbox_hours (start_us, records, evicted) VALUES (?1, 1, 1)
-         ON CONFLICT (start_us) DO UPDATE SET evicted = evicted + 1, records = max(records, evicted + 1), changed = 1",
+         ON CONFLICT (start_us) DO UPDATE SET evicted = evicted + 1, records = max(records, evicted + 1),
+            objects = max(objects - ?2, 0), changed = 1",
     )?;
-    for time in made_at {
-        statement.execute([hour_of(*time)])?;
+    for (made_at, objects) in went {
+        statement.execute([hour_of(*made_at), *objects])?;
     }
-    let times = made_at.iter().map(|time| time.0);
+    let times = went.iter().map(|(made_at, _)| made_at.0);
     Ok(times.clone().min().zip(times.max()))
 }
 
@@ -206,14 +208,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let identity = Identity::open_or_create(folder.path()).unwrap();
-        for name in ["a", "b", "c"] {
-            store.enqueue(Lane::Detections, camera(), name).await.unwrap();
+        store.enqueue(Lane::Detections, camera(), "gate").await.unwrap();
+        for (number, crop) in [&b"one"[..], b"two", b"three"].into_iter().enumerate() {
+            let mut row = crate::store::tests::passage("ABC1D23", number as i64);
+            row.crop =
+                Some(store.put_object(crop.into(), "image/jpeg", crate::store::Bucket::LprImages).await.unwrap());
+            store.insert_detection(row).await.unwrap();
         }
-        assert_eq!(store.bound_outbox(1).await.unwrap(), 2);
+        assert_eq!(store.bound_outbox(2).await.unwrap(), 2);
         store.prove(&identity, UtcMicros::now().add_micros(HOUR_US)).await.unwrap();
         let records = store.next_batch(identity.box_id, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
+        assert_eq!(records[0].kind, "camera", "it would not be told again");
         let proof = proof_of(records.iter().find(|record| record.kind == "proof").unwrap());
-        assert_eq!((proof.hours[0].records, proof.hours[0].evicted), (4, 2), "three cameras and the tombstone");
+        let hour = proof.hours[0];
+        assert_eq!((hour.records, hour.evicted), (5, 2), "a camera, three passages and the tombstone");
+        assert_eq!(hour.objects, 1, "of the passage that is left");
     }
 
     #[tokio::test]

@@ -17,8 +17,6 @@ use crate::store::Store;
 const INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is looked at how much waits.
 const LOOK: Duration = Duration::from_secs(15);
-/// About 2 GiB of records: months of a busy box without its centre.
-const OUTBOX_MAX: u64 = 2_000_000;
 /// Rows a transaction, so that nobody waits long behind it.
 const PAGE: usize = 500;
 
@@ -26,25 +24,30 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
     let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
     let keep_us = config.record.max_age.micros();
     let (has_centre, bytes_max) = (!config.sync.url.is_empty(), config.sync.spool_max.0);
+    let records_max = config.sync.records_max;
     tasks.spawn("sync-housekeeping", OnExit::Restart, move |token| {
         let (store, identity, report) = (store.clone(), identity.clone(), report.clone());
         async move {
             let mut trend = Trend::default();
             let mut expired: Option<Instant> = None;
             loop {
-                if expired.is_none_or(|at| at.elapsed() >= INTERVAL) {
-                    expired = Some(Instant::now());
-                    let gone = store.bound_outbox(OUTBOX_MAX).await?;
+                let mut outbox = store.outbox_status(identity.box_id).await?;
+                if outbox.waiting.iter().sum::<u64>() > records_max {
+                    let gone = store.bound_outbox(records_max).await?;
                     if gone > 0 {
                         dropped("outbox", "full", gone);
                         tracing::error!(records = gone, "records went because too many wait for the centre");
                     }
+                    outbox = store.outbox_status(identity.box_id).await?;
+                }
+                // After what had to go, so that the hours are stated with it.
+                if expired.is_none_or(|at| at.elapsed() >= INTERVAL) {
+                    expired = Some(Instant::now());
                     expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
                     if has_centre {
                         store.prove(&identity, UtcMicros::now()).await?;
                     }
                 }
-                let outbox = store.outbox_status(identity.box_id).await?;
                 report.outbox(outbox);
                 if has_centre {
                     let bytes = bound_spool(&store, bytes_max).await?;
@@ -52,7 +55,7 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                         bytes,
                         bytes_max: if bytes_max == 0 { u64::MAX } else { bytes_max },
                         records: outbox.pending(),
-                        records_max: OUTBOX_MAX,
+                        records_max,
                         ..Spool::default()
                     };
                     report.spool(trend.add(UtcMicros::now(), spool));
@@ -117,7 +120,7 @@ async fn expire(store: &Store, before: UtcMicros, has_centre: bool) -> Result<()
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use gtv_protocol::body::{Body, Camera};
+    use gtv_protocol::body::{Body, Gap};
 
     use super::*;
     use crate::base::ids::{BoxId, DetectionId};
@@ -250,21 +253,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         for (number, lane) in [Lane::Bulk, Lane::Detections, Lane::Bulk, Lane::Alerts].into_iter().enumerate() {
-            let camera = Camera {
-                name: "x".to_owned(),
-                enabled: true,
-                removed: false,
-                manufacturer: None,
-                model: None,
-                latitude: None,
-                longitude: None,
+            let gap = Gap {
+                camera: "gate".to_owned(),
+                stream: "main".to_owned(),
+                start_us: 1,
+                end_us: 2,
+                reason: "test".to_owned(),
             };
-            store.enqueue(lane, Body::Camera(camera), &number.to_string()).await.unwrap();
+            store.enqueue(lane, Body::Gap(gap), &number.to_string()).await.unwrap();
         }
         assert_eq!(store.bound_outbox(2).await.unwrap(), 2);
         let left = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap().records;
         let left: Vec<_> = left.iter().map(|record| (record.kind.as_str(), record.id.as_str())).collect();
-        assert_eq!(left[..2], [("camera", "3"), ("camera", "1")]);
+        assert_eq!(left[..2], [("gap", "3"), ("gap", "1")]);
         assert_eq!(left[2].0, "tombstone");
     }
 }
