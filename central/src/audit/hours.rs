@@ -87,6 +87,8 @@ pub struct Found {
     pub altered_records: BTreeMap<Hour, u64>,
     pub missing_objects: BTreeMap<Hour, u64>,
     pub altered_objects: BTreeMap<Hour, u64>,
+    /// Declared lost, and here all the same.
+    pub found_objects: BTreeMap<Hour, u64>,
 }
 
 pub fn lines(box_id: Uuid, rows: &BTreeMap<i64, HourRow>, found: &Found) -> Vec<HourLine> {
@@ -118,11 +120,12 @@ fn line(box_id: Uuid, hour: Hour, row: &HourRow, found: &Found) -> HourLine {
         expected: row.stated.map(|stated| stated.objects),
         missing: of(&found.missing_objects),
         altered: of(&found.altered_objects),
-        evicted: row.lost_objects,
+        evicted: row.lost_objects.saturating_sub(of(&found.found_objects)),
         expired: row.expired_objects,
         ..Counts::default()
     };
-    objects.held = row.held_objects.saturating_sub(objects.altered + objects.missing);
+    objects.held =
+        (row.held_objects + row.lost_objects - objects.evicted).saturating_sub(objects.altered + objects.missing);
     for counts in [&mut records, &mut objects] {
         let known = counts.held + counts.missing + counts.altered + counts.evicted + counts.expired;
         counts.awaited = counts.expected.unwrap_or(0).saturating_sub(known);
@@ -167,6 +170,7 @@ mod tests {
             (2 * h, row(Some((8, 0, 0)), 6, 0, 0)),
             (3 * h, row(None, 7, 3, 0)),
             (4 * h, HourRow { expired_records: 5, expired_objects: 2, ..row(Some((8, 3, 1)), 2, 1, 0) }),
+            (5 * h, row(Some((6, 6, 0)), 6, 3, 3)),
         ]);
         let found = Found {
             gaps: vec![
@@ -176,6 +180,7 @@ mod tests {
             altered_records: [(Hour(0), 1)].into(),
             missing_objects: [(Hour(h), 1)].into(),
             altered_objects: [(Hour(0), 1), (Hour(99 * h), 1)].into(),
+            found_objects: [(Hour(5 * h), 2)].into(),
         };
         let lines = lines(Uuid::nil(), &rows, &found);
         let of = |c: &Counts| (c.expected, c.held, c.awaited, c.missing, c.altered, c.evicted);
@@ -187,12 +192,14 @@ mod tests {
                 (Some(10), 5, 2, 0, 0, 3),
                 (Some(8), 6, 0, 2, 0, 0),
                 (None, 7, 0, 1, 0, 0),
-                (Some(8), 2, 0, 0, 0, 1)
+                (Some(8), 2, 0, 0, 0, 1),
+                (Some(6), 6, 0, 0, 0, 0)
             ]
         );
         assert_eq!((lines[4].records.expired, lines[4].objects.expired), (5, 2));
         let objects: Vec<_> = lines.iter().map(|line| of(&line.objects)).collect();
         assert_eq!(objects[..2], [(Some(4), 3, 0, 0, 1, 0), (Some(4), 1, 1, 1, 0, 1)]);
+        assert_eq!(objects[5], (Some(6), 5, 0, 0, 0, 1), "two of the three that were given up had arrived");
         for line in &lines {
             for counts in [line.records, line.objects] {
                 let sum =

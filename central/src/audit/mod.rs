@@ -71,6 +71,8 @@ pub struct Report {
     pub objects: u64,
     /// Objects that the boxes declared lost when they sent their records.
     pub objects_lost: u64,
+    /// Objects that the boxes declared lost and whose upload arrived all the same.
+    pub objects_found: u64,
     /// Objects gone after the retention time, as they should be.
     pub objects_expired: u64,
     /// Signed Merkle roots that were computed again.

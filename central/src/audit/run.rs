@@ -170,6 +170,7 @@ async fn audit_objects(
     let depth = if scope.content { Depth::Content { bytes_max: u64::MAX } } else { Depth::Size };
     let mut after = (String::new(), String::new());
     let mut faults: Vec<(String, Fault, String)> = Vec::new();
+    let mut came: Vec<String> = Vec::new();
     loop {
         let page = db.objects_page(box_id, (&after.0, &after.1), OBJECTS_PER_PAGE).await?;
         let Some((last, _)) = page.last() else { break };
@@ -177,21 +178,29 @@ async fn audit_objects(
         let mut checks = Vec::new();
         for (object, age_days) in page {
             report.objects += 1;
-            if object.checked == Checked::Lost {
-                report.objects_lost += 1;
-                continue;
-            }
             let check = async move {
                 let StoredObject { bucket, key, sha256, bytes, .. } = &object;
                 let result = objects.check(bucket, key, sha256, *bytes, depth).await;
-                (result, age_days)
+                (object, result, age_days)
             };
             checks.push(check.boxed());
         }
         let mut results = stream::iter(checks).buffered(CHECKS_AT_A_TIME);
-        while let Some((result, age_days)) = results.next().await {
-            let Err(fault) = result else { continue };
+        while let Some((object, result, age_days)) = results.next().await {
+            let lost = object.checked == Checked::Lost;
+            let Err(fault) = result else {
+                if lost {
+                    // An upload that was on its way when the box gave it up.
+                    report.objects_found += 1;
+                    came.push(object.key);
+                }
+                continue;
+            };
             let (key, fault, detail) = match fault {
+                ObjectFault::Missing { .. } | ObjectFault::Mismatch { .. } if lost => {
+                    report.objects_lost += 1;
+                    continue;
+                }
                 ObjectFault::Missing { .. } if expired(age_days, scope.retention_days) => {
                     report.objects_expired += 1;
                     continue;
@@ -209,8 +218,11 @@ async fn audit_objects(
             faults.push((key, fault, detail));
         }
     }
-    let keys: Vec<String> = faults.iter().map(|(key, ..)| key.clone()).collect();
+    let keys: Vec<String> = faults.iter().map(|(key, ..)| key).chain(&came).cloned().collect();
     let made = if keys.is_empty() { BTreeMap::new() } else { db.made_of_objects(box_id, &keys).await? };
+    for hour in came.iter().filter_map(|key| made.get(key)).map(|us| Hour::of(*us)) {
+        *found.found_objects.entry(hour).or_default() += 1;
+    }
     for (key, fault, detail) in faults {
         let hour = made.get(&key).map(|us| Hour::of(*us));
         let counts =

@@ -76,7 +76,7 @@ fn print(report: &Report) {
         );
     }
     println!(
-        "{} boxes, {} chains, {} records ({} retold), {} expired, {} signatures, {} roots ({} over expired records), {} objects ({} lost by their box, {} expired): {} findings",
+        "{} boxes, {} chains, {} records ({} retold), {} expired, {} signatures, {} roots ({} over expired records), {} objects ({} lost by their box, {} declared lost and found, {} expired): {} findings",
         report.boxes,
         report.chains,
         report.records,
@@ -87,6 +87,7 @@ fn print(report: &Report) {
         report.roots_expired,
         report.objects,
         report.objects_lost,
+        report.objects_found,
         report.objects_expired,
         report.findings.len()
     );
