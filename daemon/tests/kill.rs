@@ -1,25 +1,23 @@
-//! SIGKILL of the whole box and of the centre at random moments, with PostgreSQL and S3 cut in between: at the end the
-//! centre holds exactly what the box saw, nothing is there twice, and every segment file can be read.
+//! SIGKILL of the whole box and of the centre at random moments while it records, reads plates and delivers all of it,
+//! with PostgreSQL and S3 cut in between: at the end the centre holds exactly the passages, alerts, clips and recordings
+//! of the box, nothing is there twice, and every segment file can be read.
 
 #[path = "../../central/tests/support/mod.rs"]
 mod servers;
 mod support;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gtv_edge::store::{DetectionQuery, Store};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use servers::{Center, Garage, Postgres};
+use support::both_sides;
 use support::demo::Demo;
 use support::edge::Edge;
 
 const ROUNDS: u32 = 20;
-/// What waits is delivered within this once everything runs again.
-const DELIVERY: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_and_cuts_lose_nothing() {
@@ -31,7 +29,7 @@ async fn kills_and_cuts_lose_nothing() {
     let mut center = Center::start_vending(&postgres, &garage);
     let demo = Demo::street(&["--no-discovery"]);
     let camera = format!(
-        "[sync]\nurl = \"{}\"\n[[camera]]\nid = \"street\"\nmain_url = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n",
+        "[sync]\nurl = \"{}\"\nrecordings = [\"street\"]\n[[camera]]\nid = \"street\"\nmain_url = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n",
         center.url(),
         demo.main_url(0),
         demo.user(),
@@ -65,51 +63,21 @@ async fn kills_and_cuts_lose_nothing() {
     edge.start();
     tokio::time::sleep(Duration::from_secs(10)).await;
     drop(demo);
-    wait_until_delivered(&edge).await;
+    // An ordered stop closes what is open, the next start sends it.
+    assert!(edge.stop(Duration::from_secs(30)), "an ordered stop:\n{}", edge.log());
+    edge.start();
+    both_sides::wait_until_delivered(&edge).await;
     assert!(edge.stop(Duration::from_secs(30)), "an ordered stop:\n{}", edge.log());
 
-    let here = detections(&edge).await;
-    let there = centre_detections(&postgres).await;
-    assert!(here.len() >= 3, "only {} passages in all rounds", here.len());
-    let centre: BTreeSet<String> = there.iter().cloned().collect();
-    assert_eq!(there.len(), centre.len(), "a detection is twice at the centre");
-    assert_eq!(centre, here, "the centre holds exactly what the box saw");
+    let things = both_sides::are_the_same(&edge, &postgres.url()).await;
+    let passages = things["detection"].len();
+    assert!(passages >= 3, "only {passages} passages in all rounds");
+    assert!(things["recording"].len() as u32 >= ROUNDS / 2, "only {} recordings", things["recording"].len());
     every_segment_can_be_read(&edge.data_dir());
     let check = edge.command(&["check", "--deep"]).output().unwrap();
     assert!(check.status.success(), "gtv-edge check:\n{}", String::from_utf8_lossy(&check.stdout));
     let (status, report) = center.command(&["audit", "--objects", "--json"]);
     assert!(status.success(), "audit: {report}");
-}
-
-/// Until nothing waits or is on its way, and that for a while.
-async fn wait_until_delivered(edge: &Edge) {
-    let deadline = Instant::now() + DELIVERY;
-    let mut quiet = 0;
-    while quiet < 5 {
-        let metrics = reqwest::get(format!("{}/metrics", edge.page())).await.unwrap().text().await.unwrap();
-        let owed: f64 = metrics
-            .lines()
-            .filter(|line| line.starts_with("gtv_sync_waiting_records") || line.starts_with("gtv_sync_unacked_records"))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum();
-        quiet = if owed == 0.0 { quiet + 1 } else { 0 };
-        assert!(Instant::now() < deadline, "{owed} records are still owed:\n{}", edge.log());
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Ids of everything that the box has stored.
-async fn detections(edge: &Edge) -> BTreeSet<String> {
-    let store = Store::open_read_only(&edge.data_dir()).unwrap();
-    let rows = store.detections(DetectionQuery { limit: 1000, ..DetectionQuery::default() }).await.unwrap();
-    rows.into_iter().map(|row| row.id.to_string()).collect()
-}
-
-async fn centre_detections(postgres: &Postgres) -> Vec<String> {
-    let (client, connection) = tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let rows = client.query("SELECT id::text FROM ai.detections", &[]).await.unwrap();
-    rows.into_iter().map(|row| row.get(0)).collect()
 }
 
 fn every_segment_can_be_read(data_dir: &Path) {

@@ -3,7 +3,7 @@
 use super::garage::{ACCESS_KEY, Garage, REGION, SECRET_KEY};
 use super::ports::Port;
 use super::postgres::Postgres;
-use super::process::{Process, dying_with_us, run};
+use super::process::{Process, dying_with_us, folder, run};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ impl Center {
 
     /// The same with further environment variables (`GTV_SYNC_...`), which win over the defaults.
     pub fn start_with(postgres: &Postgres, garage: &Garage, more: &[(&str, &str)]) -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-sync-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-sync-");
         let mut environment = vec![
             ("GTV_SYNC_DATABASE_URL".to_owned(), postgres.url()),
             ("GTV_SYNC_S3_ENDPOINT".to_owned(), garage.endpoint()),

@@ -1,7 +1,7 @@
 //! Garage, an S3 server, for one test: one node, one key that may create buckets.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program, run};
+use super::process::{Process, dying_with_us, find_program, folder, run};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::Command;
@@ -33,7 +33,7 @@ impl Garage {
 
     /// Starts without buckets; the key may create them.
     pub fn start_empty() -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-s3-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-s3-");
         let log = folder.path().join("log");
         let mut server = Self {
             process: Process::new("garage", log),

@@ -1,7 +1,7 @@
 //! The real HAProxy with the configuration that is delivered, before several gtv-sync.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program, run};
+use super::process::{Process, dying_with_us, find_program, folder, run};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub struct Haproxy {
 impl Haproxy {
     /// `config` as in central/deploy, `services` as `host:port`; the certificate is made for 127.0.0.1.
     pub fn start_new(config: &Path, services: [&str; 2]) -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-haproxy-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-haproxy-");
         let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("ca.pem"));
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);

@@ -1,7 +1,7 @@
 //! mosquitto, an MQTT broker, for one test: anonymous access on 127.0.0.1, nothing persisted.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program};
+use super::process::{Process, dying_with_us, find_program, folder};
 use rustix::process::Signal;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start_new() -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-mqtt-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-mqtt-");
         let log = folder.path().join("log");
         let mut broker = Self { process: Process::new("mosquitto", log), port: Port::reserve(), folder };
         for _ in 0..5 {

@@ -1,7 +1,7 @@
 //! PostgreSQL 15 or newer for one test: initdb in a temporary folder, one database `gtv`, trust on 127.0.0.1.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program, run, user_ids};
+use super::process::{Process, dying_with_us, find_program, folder, run, user_ids};
 use rustix::process::Signal;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Postgres {
 
     fn start_with(settings: &'static [&'static str]) -> Self {
         let bin = bin_folder();
-        let folder = tempfile::Builder::new().prefix("gtv-pg-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-pg-");
         // PostgreSQL refuses to run as root.
         let user = rustix::process::geteuid()
             .is_root()

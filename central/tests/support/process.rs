@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long any server may take to come up on a loaded machine.
 pub const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -125,6 +126,12 @@ impl Drop for Process {
             self.kill();
         }
     }
+}
+
+/// A temporary folder; GTV_KEEP leaves it there, for whoever looks for the cause of a failure.
+pub fn folder(prefix: &str) -> TempDir {
+    let keep = std::env::var_os("GTV_KEEP").is_some();
+    tempfile::Builder::new().prefix(prefix).disable_cleanup(keep).tempdir().expect("a temporary folder")
 }
 
 /// `program` wrapped so that it dies with this process, even by SIGKILL, and, started by root, runs as `user`.

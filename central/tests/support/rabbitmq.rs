@@ -2,7 +2,7 @@
 
 use super::authority::Authority;
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program};
+use super::process::{Process, dying_with_us, find_program, folder};
 use rustix::process::Signal;
 use std::net::TcpStream;
 use std::process::Command;
@@ -30,7 +30,7 @@ impl Rabbitmq {
     }
 
     fn start_with(authority: Option<&Authority>) -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-amqp-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-amqp-");
         let process = Process::new("rabbitmq", folder.path().join("log"));
         let mapper = Process::new("epmd", folder.path().join("epmd.log"));
         let [port, mapper_port, distribution_port] = [(); 3].map(|()| Port::reserve());

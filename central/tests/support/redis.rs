@@ -2,7 +2,7 @@
 
 use super::authority::Authority;
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program};
+use super::process::{Process, dying_with_us, find_program, folder};
 use std::net::TcpStream;
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ impl Redis {
     }
 
     fn start_with(tls: Vec<String>) -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-redis-").tempdir().expect("a temporary folder");
+        let folder = folder("gtv-redis-");
         let process = Process::new("redis", folder.path().join("log"));
         let mut server = Self { process, port: Port::reserve(), folder, tls };
         server.start();

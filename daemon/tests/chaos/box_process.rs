@@ -10,26 +10,38 @@ use gtv_edge::base::ids::DetectionId;
 use gtv_edge::base::plate::Plate;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
+use gtv_edge::config::units::ByteSize;
 use gtv_edge::config::{CameraConfig, Config, SyncConfig};
 use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, DetectionRow, Severity, Store, StoreError, StoredClip, Stream};
 use gtv_edge::sync;
+use gtv_protocol::body::HOUR_US;
 use rand::RngExt;
 
 pub const DIR: &str = "GTV_CHAOS_DIR";
 pub const URL: &str = "GTV_CHAOS_URL";
-/// Set: nothing new happens, and the process ends when everything is delivered.
+/// `sync.spool_max` and `sync.records_max`; absent: as delivered.
+pub const SPOOL_MAX: &str = "GTV_CHAOS_SPOOL_MAX";
+pub const RECORDS_MAX: &str = "GTV_CHAOS_RECORDS_MAX";
+/// Of 10,000 passages, those with a clip of 9 to 20 MiB, which goes in parts.
+pub const LARGE: &str = "GTV_CHAOS_LARGE";
+/// Set: nothing new happens, and the process ends when everything is delivered and every hour is stated.
 pub const DRAIN: &str = "GTV_CHAOS_DRAIN";
+
+/// Pictures of which the boxes have the same ones, and each box has them several times.
+const SAME_PICTURES: u64 = 40;
 
 /// Does nothing without its variables.
 pub async fn run() {
     let (Some(dir), Ok(url)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(URL)) else { return };
     let gate = CameraConfig { id: "gate".parse().unwrap(), name: "Gate".to_owned(), ..CameraConfig::default() };
-    let config = Config {
-        data_dir: dir.clone(),
-        sync: SyncConfig { url, batch_records: 20, ..SyncConfig::default() },
-        cameras: vec![gate],
-        ..Config::default()
-    };
+    let mut sync_config = SyncConfig { url, batch_records: 20, ..SyncConfig::default() };
+    if let Some(bytes) = number(SPOOL_MAX) {
+        sync_config.spool_max = ByteSize(bytes);
+    }
+    if let Some(records) = number(RECORDS_MAX) {
+        sync_config.records_max = records;
+    }
+    let config = Config { data_dir: dir.clone(), sync: sync_config, cameras: vec![gate], ..Config::default() };
     let identity = Identity::open_or_create(&dir).expect("the box's identity");
     let store = open(&dir).await;
     let tasks = Tasks::new();
@@ -39,8 +51,9 @@ pub async fn run() {
         drain(&store, &identity, tasks).await;
         return;
     }
+    let large = number(LARGE).unwrap_or(0);
     loop {
-        match happen(&store).await {
+        match happen(&store, large).await {
             Ok(kept) => println!("kept {kept}"),
             // Of a full disk: what is not kept was not confirmed either.
             Err(error) => println!("refused {error}"),
@@ -48,6 +61,10 @@ pub async fn run() {
         let pause = rand::rng().random_range(1..25);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// A disk that is full at the start is tried again, as systemd would.
@@ -61,10 +78,9 @@ async fn open(dir: &Path) -> Store {
     }
 }
 
-async fn happen(store: &Store) -> Result<DetectionId, StoreError> {
-    let (number, kind): (u64, u32) = (rand::random(), rand::rng().random_range(0..100));
-    let text = Bytes::from(format!("crop {number}"));
-    let crop = store.put_object(text, "image/jpeg", Bucket::LprImages).await?;
+async fn happen(store: &Store, large: u64) -> Result<DetectionId, StoreError> {
+    let (number, kind): (u64, u64) = (rand::random(), rand::rng().random_range(0..10_000));
+    let crop = store.put_object(picture(number), "image/jpeg", Bucket::LprImages).await?;
     let now = UtcMicros::now();
     let row = DetectionRow {
         id: DetectionId::new(),
@@ -92,16 +108,29 @@ async fn happen(store: &Store) -> Result<DetectionId, StoreError> {
     };
     let id = row.id;
     store.insert_detection(row).await?;
-    if kind < 10 {
+    if kind < 1000 {
         alert(store, id, now).await?;
     }
     match kind {
-        // Most clips are small; some go in parts.
-        10..20 => clip(store, id, now, if kind == 10 { 9 << 20 } else { 60 << 10 }).await?,
-        20 => lost_clip(store, id, now).await?,
+        _ if kind < large => {
+            let bytes = rand::rng().random_range(9 << 20..20 << 20);
+            clip(store, id, now, bytes).await?;
+        }
+        500..1500 => clip(store, id, now, 60 << 10).await?,
+        2000..2100 => lost_clip(store, id, now).await?,
         _ => {}
     }
     Ok(id)
+}
+
+/// 2 to 12 KiB as a plate has them; one in ten is of those that both boxes have.
+fn picture(number: u64) -> Bytes {
+    if number.is_multiple_of(10) {
+        return Bytes::from(format!("picture {}", number / 10 % SAME_PICTURES).repeat(300));
+    }
+    let mut content = vec![0; rand::rng().random_range(2 << 10..12 << 10)];
+    rand::fill(&mut content[..]);
+    content.into()
 }
 
 async fn alert(store: &Store, detection: DetectionId, at: UtcMicros) -> Result<(), StoreError> {
@@ -133,6 +162,7 @@ async fn lost_clip(store: &Store, id: DetectionId, at: UtcMicros) -> Result<(), 
     let content = Bytes::from(format!("lost {id}"));
     let object = store.put_object(content, "video/mp4", Bucket::Recordings).await?;
     if let Some(path) = store.object_path(&object.sha256) {
+        println!("damaged {}", object.sha256);
         let _ = std::fs::remove_file(path);
     }
     let outcome = ClipOutcome::Stored(StoredClip { object, stream: Stream::Main, start: at, end: at });
@@ -140,12 +170,20 @@ async fn lost_clip(store: &Store, id: DetectionId, at: UtcMicros) -> Result<(), 
 }
 
 async fn drain(store: &Store, identity: &Identity, tasks: Tasks) {
+    delivered(store, identity).await;
+    // As its housekeeping does hours later, when no wrong clock of the test can have made a record in them.
+    let later = UtcMicros::now().add_micros(4 * HOUR_US);
+    while store.prove(identity, later).await.expect("the store answers") {}
+    delivered(store, identity).await;
+    tasks.shutdown(Duration::from_secs(20)).await;
+    println!("drained");
+}
+
+async fn delivered(store: &Store, identity: &Identity) {
     let mut quiet = 0;
     while quiet < 10 {
         let owed = store.outbox_status(identity.box_id).await.expect("the store answers").pending();
         quiet = if owed == 0 { quiet + 1 } else { 0 };
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    tasks.shutdown(Duration::from_secs(20)).await;
-    println!("drained");
 }

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 /// What happens to connections from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Weather {
     Fair,
@@ -27,6 +27,17 @@ pub enum Weather {
 
 impl Weather {
     pub const BAD: [Self; 5] = [Self::Slow, Self::Hole, Self::Cut, Self::Short, Self::Twice];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fair => "fair",
+            Self::Slow => "slow",
+            Self::Hole => "hole",
+            Self::Cut => "cut",
+            Self::Short => "short",
+            Self::Twice => "twice",
+        }
+    }
 
     fn of(number: u8) -> Self {
         Self::BAD.into_iter().find(|weather| *weather as u8 == number).unwrap_or(Self::Fair)

@@ -23,7 +23,8 @@ pub struct Edge {
 impl Edge {
     /// Writes a configuration with `sections` (TOML) after the common part; starts nothing.
     pub fn new(sections: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("gtv-edge-").tempdir().unwrap();
+        let keep = std::env::var_os("GTV_KEEP").is_some();
+        let folder = tempfile::Builder::new().prefix("gtv-edge-").disable_cleanup(keep).tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let edge = Self { folder, port, child: None, log: Arc::default() };
         edge.configure(sections);
