@@ -64,7 +64,7 @@ async fn the_centre_holds_what_the_boxes_saw_whatever_happens() {
         && end.is_none_or(|end| Instant::now() < end)
         && kills.is_none_or(|kills| stage.kills.of_either_side() < kills)
     {
-        tokio::time::sleep(Duration::from_millis(random.random_range(20..300))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(10..200))).await;
         let fault = deck.draw(&mut random);
         stage.cause(fault, &mut random).await;
         *caused.entry(fault.to_string()).or_default() += 1;

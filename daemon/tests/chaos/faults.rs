@@ -68,7 +68,7 @@ impl Deck {
         add(3 * times, Fault::BoxKilled);
         add(3 * times, Fault::CentreKilled);
         add(times, Fault::BothKilled);
-        add(if long { 4 } else { 0 }, Fault::RecorderKilled);
+        add(if long { 2 } else { 0 }, Fault::RecorderKilled);
         for fault in [
             Fault::DatabaseKilled,
             Fault::DatabaseRestarted,
