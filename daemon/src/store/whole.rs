@@ -183,7 +183,10 @@ mod tests {
         store.mark_uploaded(sha256).await.unwrap();
         let batch = store.next_batch(BoxId::default(), 0, Pick::all(99, 1 << 20)).await.unwrap();
         let clips: Vec<_> = batch.records.iter().filter(|record| record.kind == "clip").collect();
-        assert_eq!(clips.iter().map(|clip| clip.id.as_str()).collect::<Vec<_>>(), ["gate/main/0", "gate/main/10000000"]);
+        assert_eq!(
+            clips.iter().map(|clip| clip.id.as_str()).collect::<Vec<_>>(),
+            ["gate/main/0", "gate/main/10000000"]
+        );
         for clip in clips {
             assert_eq!(clip.objects[0].sha256.to_string(), *sha256);
             assert_eq!(clip.objects[0].content_type, "video/mp4");

@@ -24,9 +24,10 @@ const TIGHT: Limits = Limits { spool_bytes: 512 << 10, records: 100 };
 const PATIENCE: Duration = Duration::from_secs(120);
 const PICTURES_WAIT: &str = "SELECT coalesce(sum(bytes), 0) FROM objects o WHERE uploaded_at IS NULL AND lost IS NULL
     AND bucket <> 'recordings' AND EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = o.sha256)";
-const OBJECTS_GONE: &str = "SELECT count(*) FROM objects WHERE lost LIKE '%spool_max%'";
 const RECORDS_WAIT: &str = "SELECT count(*) FROM outbox WHERE seq IS NULL";
-const RECORDS_GONE: &str = "SELECT count(*) FROM chaos_gone";
+/// Records that go take what waits for their sake with them, so that the spool may have room again by that alone.
+const GONE: &str =
+    "SELECT (SELECT count(*) FROM chaos_gone) + (SELECT count(*) FROM objects WHERE lost LIKE '%spool_max%')";
 
 /// SIGKILLs so far.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -169,12 +170,12 @@ impl Stage {
             Fault::ClockStep => self.boxes[either].set_clock_error(random.random_range(-CLOCK_ERROR_S..CLOCK_ERROR_S)),
             Fault::SpoolFull => {
                 self.uploads.set(Weather::Cut);
-                self.overflow(PICTURES_WAIT, TIGHT.spool_bytes, OBJECTS_GONE).await;
+                self.overflow(PICTURES_WAIT, TIGHT.spool_bytes).await;
                 self.uploads.set(Weather::Fair);
             }
             Fault::OutboxFull => {
                 self.uplink.set(Weather::Cut);
-                self.overflow(RECORDS_WAIT, TIGHT.records, RECORDS_GONE).await;
+                self.overflow(RECORDS_WAIT, TIGHT.records).await;
                 self.uplink.set(Weather::Fair);
             }
             Fault::FilesDamaged => {
@@ -187,11 +188,11 @@ impl Stage {
     }
 
     /// Until more waits on the tight box than it has room for, then a power cut, and until something went.
-    async fn overflow(&mut self, waits: &str, room: u64, gone: &str) {
-        let before = self.boxes[1].ask(gone);
-        until(|| self.boxes[1].ask(waits) > room || self.boxes[1].ask(gone) > before, waits).await;
+    async fn overflow(&mut self, waits: &str, room: u64) {
+        let before = self.boxes[1].ask(GONE);
+        until(|| self.boxes[1].ask(waits) > room || self.boxes[1].ask(GONE) > before, waits).await;
         self.cut_power(1);
-        until(|| self.boxes[1].ask(gone) > before, gone).await;
+        until(|| self.boxes[1].ask(GONE) > before || self.boxes[1].ask(waits) <= room, GONE).await;
     }
 
     pub fn database_url(&self) -> String {
