@@ -199,7 +199,7 @@ impl Store {
 
     /// Bounds what may wait while nothing is delivered: beyond `max` the oldest of the last lane go first, counted and
     /// with a tombstone, and a hundredth more, so that tombstones do not take the place of what they tell of. What the
-    /// cameras are called stays: it is told only once. Returns how many went.
+    /// cameras are called stays, for it is told only once, and the one state of the box. Returns how many went.
     pub async fn bound_outbox(&self, max: u64) -> Result<u64, StoreError> {
         self.write("bound the outbox", move |tx| {
             let waiting: i64 =
@@ -210,7 +210,7 @@ impl Store {
             let excess = waiting as u64 - max + max / 100;
             let mut statement = tx.prepare_cached(
                 "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE seq IS NULL AND kind NOT IN ('tombstone', 'proof', 'camera')
+                 (SELECT id FROM outbox WHERE seq IS NULL AND kind NOT IN ('tombstone', 'proof', 'camera', 'box_status')
                   ORDER BY lane + whole DESC, id LIMIT ?1)
                  RETURNING created_at, json_array_length(objects)",
             )?;
