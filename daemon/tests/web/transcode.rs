@@ -104,7 +104,7 @@ async fn h265_reaches_a_browser_that_knows_only_h264() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), playing).await.expect("pictures");
+        tokio::time::timeout(Duration::from_secs(90), playing).await.expect("pictures");
         let mut peer = Peer::with(RtcConfig::new().clear_codecs().enable_h264(true));
         let mut change = peer.rtc.sdp_api();
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
