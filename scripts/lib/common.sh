@@ -94,7 +94,8 @@ garage() {
   rm -rf "$CACHE/garage-target"
 }
 
-# Python tools of the tests: ruff and pytest, in an environment of their own that also sees Debian's gi and cv2.
+# Python tools of the tests: ruff, pytest and Moto (S3, STS), in an environment of their own that also sees Debian's gi
+# and cv2.
 python_tools() {
   PYTHON="$CACHE/python/bin/python"
   export PYTHON

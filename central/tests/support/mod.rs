@@ -11,6 +11,7 @@ pub mod center;
 pub mod garage;
 pub mod haproxy;
 pub mod mosquitto;
+pub mod moto;
 pub mod ports;
 pub mod postgres;
 pub mod process;
