@@ -96,12 +96,15 @@ impl Store {
         .await
     }
 
-    /// The file is gone or damaged for good: records that name it are delivered with this reason instead of waiting.
+    /// The file is gone or damaged for good: records that name it are delivered with this reason instead of waiting. The
+    /// first reason stays: an upload that was under way finds later only that the file is gone.
     pub async fn mark_object_lost(&self, sha256: &str, reason: &str) -> Result<(), StoreError> {
         let (sha256, reason) = (sha256.to_owned(), reason.to_owned());
         self.write("mark an object as lost", move |tx| {
-            tx.prepare_cached("UPDATE objects SET lost = ?2 WHERE sha256 = ?1 AND uploaded_at IS NULL")?
-                .execute(params![sha256, reason])?;
+            tx.prepare_cached(
+                "UPDATE objects SET lost = ?2 WHERE sha256 = ?1 AND uploaded_at IS NULL AND lost IS NULL",
+            )?
+            .execute(params![sha256, reason])?;
             unfinished::forget(tx, &sha256)?;
             recount(tx, &sha256)?;
             tx.publish(StoreEvent::Outbox);

@@ -242,6 +242,8 @@ mod tests {
         assert_eq!(bound_spool(&store, 1000).await.unwrap(), 400);
         assert!(!store.object_path(&clip.sha256).unwrap().exists());
         assert!(store.object_path(&crop.sha256).unwrap().exists());
+        // An upload that was under way finds nothing any more.
+        store.mark_object_lost(&clip.sha256, "its file is gone from the box").await.unwrap();
         let batch = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap();
         let lost: Vec<_> = batch.unavailable.iter().map(|lost| lost.sha256.to_string()).collect();
         assert_eq!(lost, [clip.sha256]);
