@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::events::StoreEvent;
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
-use super::{Store, locks, outbox, unfinished};
+use super::{Store, locks, outbox, unfinished, whole};
 use crate::base::time::UtcMicros;
 
 pub(super) const FOLDER: &str = "objects";
@@ -90,6 +90,7 @@ impl Store {
         let sha256 = sha256.to_owned();
         self.write("mark an object as not uploaded", move |tx| {
             tx.prepare_cached("UPDATE objects SET uploaded_at = NULL WHERE sha256 = ?1")?.execute([&sha256])?;
+            whole::not_delivered(tx, &sha256)?;
             recount(tx, &sha256)?;
             get(tx, &sha256)
         })

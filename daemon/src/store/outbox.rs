@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::events::StoreEvent;
 use super::rows::ObjectRef;
 use super::sql::{Json, unsigned};
-use super::{Pick, Store, StoreError, objects, pick, proofs, state};
+use super::{Pick, Store, StoreError, objects, pick, proofs, state, whole};
 use crate::base::ids::BoxId;
 use crate::base::time::UtcMicros;
 
@@ -137,6 +137,7 @@ impl Store {
             let newly = seq.saturating_sub(chain.acked_seq);
             if newly > 0 {
                 state::set(tx, ACKED_SEQ, &seq.to_string())?;
+                whole::delivered(tx, chain.acked_seq, seq)?;
             }
             Ok(newly)
         })

@@ -189,15 +189,6 @@ impl Store {
         .await
     }
 
-    /// The centre has everything of value in this segment.
-    pub async fn mark_segment_synced(&self, id: i64) -> Result<(), StoreError> {
-        self.write("mark a segment as synced", move |tx| {
-            tx.prepare_cached("UPDATE segments SET synced = 1 WHERE id = ?1")?.execute([id])?;
-            Ok(())
-        })
-        .await
-    }
-
     /// After a crash: the rows of fragments at or beyond `bytes` go, because their bytes are not in the file.
     pub async fn truncate_segment(&self, id: i64, bytes: u64) -> Result<u64, StoreError> {
         self.write("truncate a segment", move |tx| {

@@ -67,6 +67,23 @@ impl Store {
     }
 }
 
+/// The centre has committed what is numbered in `(after, upto]`: recordings whose video it has go before others (R5).
+pub(super) fn delivered(c: &Connection, after: u64, upto: u64) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE segments SET synced = 1 WHERE sha256 IN (
+            SELECT x.sha256 FROM outbox b JOIN outbox_objects x ON x.outbox_id = b.id JOIN objects o USING (sha256)
+            WHERE b.seq > ?1 AND b.seq <= ?2 AND b.whole = 1 AND o.uploaded_at IS NOT NULL)",
+    )?
+    .execute(params![after as i64, upto as i64])?;
+    Ok(())
+}
+
+/// The object store does not have them after all.
+pub(super) fn not_delivered(c: &Connection, sha256: &str) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE segments SET synced = 0 WHERE sha256 = ?1")?.execute([sha256])?;
+    Ok(())
+}
+
 fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> Result<Requested, StoreError> {
     let mut statement = c.prepare_cached(
         "SELECT s.stream, s.start, s.\"end\", s.bytes, s.sha256, i.mime
@@ -192,5 +209,16 @@ mod tests {
             assert_eq!(clip.objects[0].content_type, "video/mp4");
         }
         assert_eq!(ask().await, Requested::default(), "nor again when they are up");
+
+        let synced = async || -> Vec<bool> {
+            store.segments_oldest(None, None, 9).await.unwrap().iter().map(|segment| segment.synced).collect()
+        };
+        let (last, box_id) = (batch.records.last().unwrap(), BoxId::default());
+        assert_eq!(synced().await, [false, false], "not before the centre has the records");
+        store.ack(box_id, last.epoch, last.seq - 1).await.unwrap();
+        store.ack(box_id, last.epoch, last.seq).await.unwrap();
+        assert_eq!(synced().await, [true, true]);
+        store.mark_not_uploaded(sha256).await.unwrap();
+        assert_eq!(synced().await, [false, false], "the centre asks for them again");
     }
 }
