@@ -18,7 +18,7 @@ use stage::{Stage, raw_upload};
 #[derive(Parser)]
 struct Args {
     /// Objects a round
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 128)]
     objects: usize,
     #[arg(long, default_value_t = 4 << 20)]
     object_bytes: usize,
