@@ -1,18 +1,18 @@
 //! gtv-sync with a real PostgreSQL and a real S3: what is committed, what is refused, and by which name.
 
 mod client;
+#[path = "sync/session.rs"]
+mod session;
 mod support;
 
 use client::{EPOCH, FakeBox, Uplink, detection, upload};
 use gtv_protocol::{
     Ack, Body, Draft, Message, PlateText, RefusalCode, RejectCode, UnavailableObject, body, hex_bytes::HexBytes,
 };
-use object_store::ObjectStoreExt;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use support::{Center, Garage, Postgres};
 use tokio_postgres::{Client, NoTls};
-use tokio_tungstenite::tungstenite::Message as Frame;
 
 struct Stage {
     postgres: Postgres,
@@ -384,75 +384,6 @@ async fn what_cannot_become_a_row_is_kept_aside_and_blocks_nothing() {
     assert_eq!(quarantined, [2, 3, 4, 5]);
 }
 
-#[tokio::test]
-async fn only_the_right_box_gets_in() {
-    let stage = Stage::with(&[("GTV_SYNC_ENROL", "code")]);
-    let url = stage.center.url();
-    let code_of = |result: Result<Uplink, client::Failure>| result.err().expect("admitted").refusal().code;
-
-    let mut fake = FakeBox::new();
-    assert_eq!(code_of(Uplink::dial(&url, &fake).await), RefusalCode::NotEnrolled);
-    fake.enrol_code = Some("WRONG".into());
-    assert_eq!(code_of(Uplink::dial(&url, &fake).await), RefusalCode::NotEnrolled);
-    let code = stage.center.command_ok(&["enrol", "code", "--prefeitura", "campinas"]).trim().to_owned();
-    fake.enrol_code = Some(code.clone());
-    stage.dial(&fake).await;
-    // Once enrolled no code is needed, and the code is used up.
-    fake.enrol_code = None;
-    stage.dial(&fake).await;
-    let mut second = FakeBox::new();
-    second.enrol_code = Some(code);
-    assert_eq!(code_of(Uplink::dial(&url, &second).await), RefusalCode::NotEnrolled);
-    assert_eq!(
-        stage.count("cidades.boxes b JOIN cidades.prefeituras p ON p.id = prefeitura_id WHERE slug = 'campinas'").await,
-        1
-    );
-
-    // Another key, and a proof by another key.
-    let thief = FakeBox { id: fake.id, ..FakeBox::new() };
-    assert_eq!(code_of(Uplink::dial(&url, &thief).await), RefusalCode::BadSignature);
-    assert_eq!(code_of(Uplink::dial_as(&url, &fake.hello(), &thief.key).await), RefusalCode::BadSignature);
-    let mut future = fake.hello();
-    future.versions = gtv_protocol::VersionRange { min: 900, max: 901 };
-    assert_eq!(code_of(Uplink::dial_as(&url, &future, &fake.key).await), RefusalCode::Version);
-
-    // A batch signed by somebody else ends the session.
-    fake.detect("AAA1A11", None);
-    let mut uplink = stage.dial(&fake).await;
-    let mut batch = fake.batch(1, 1);
-    batch.signature = HexBytes([1; 64]);
-    uplink.send_batch(batch).await.unwrap();
-    assert_eq!(uplink.refusal().await.code, RefusalCode::BadSignature);
-
-    stage.center.command_ok(&["enrol", "disable", &fake.id.to_string()]);
-    assert_eq!(code_of(Uplink::dial(&url, &fake).await), RefusalCode::Disabled);
-    stage.center.command_ok(&["enrol", "enable", &fake.id.to_string()]);
-    stage.dial(&fake).await;
-}
-
-#[tokio::test]
-async fn garbage_ends_the_session_and_not_the_service() {
-    let stage = Stage::new();
-    let fake = FakeBox::new();
-    for frame in [
-        Frame::binary(vec![]),
-        Frame::binary(vec![9, 9, 9]),
-        Frame::binary(vec![2, 0, 1, 2, 3]),
-        Frame::binary(b"\x01{\"type\":\"welcome\"}".to_vec()),
-        Frame::text("hello"),
-    ] {
-        let mut uplink = stage.dial(&fake).await;
-        uplink.send_raw(frame).await.unwrap();
-        assert_eq!(uplink.refusal().await.code, RefusalCode::BadMessage);
-    }
-    let mut uplink = stage.dial(&fake).await;
-    uplink.send(Message::Ping { id: 5 }).await.unwrap();
-    assert!(matches!(uplink.receive().await.unwrap(), Message::Pong { id: 5 }));
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/nothing", 404), ("/sync/v1", 400)] {
-        assert_eq!(stage.center.get(path).unwrap().0, status, "{path}");
-    }
-}
-
 /// What a batch costs must not grow with what the box has delivered before.
 #[tokio::test]
 async fn a_batch_looks_up_its_own_objects_only() {
@@ -487,60 +418,4 @@ async fn a_batch_looks_up_its_own_objects_only() {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-/// Boxes measure their uplink by it.
-#[tokio::test]
-async fn a_ping_is_answered_while_a_batch_waits_for_the_database() {
-    let stage = Stage::new();
-    let mut fake = FakeBox::new();
-    let mut uplink = stage.dial(&fake).await;
-    let mut other = stage.sql().await;
-    let lock = other.transaction().await.unwrap();
-    lock.execute("LOCK TABLE sync.records IN ACCESS EXCLUSIVE MODE", &[]).await.unwrap();
-    for plate in ["ABC1D23", "DEF4567"] {
-        fake.detect(plate, None);
-    }
-    uplink.send_batch(fake.batch(1, 1)).await.unwrap();
-    uplink.send_batch(fake.batch(2, 2)).await.unwrap();
-    for id in 1..=3 {
-        uplink.send(Message::Ping { id }).await.unwrap();
-        let answer = uplink.receive().await.unwrap();
-        assert!(matches!(answer, Message::Pong { id: pong } if pong == id), "{answer:?}");
-    }
-    lock.rollback().await.unwrap();
-    for seq in [1, 2] {
-        assert_eq!(uplink.ack().await, Ack { epoch: fake.epoch, seq }, "in the order in which they came");
-    }
-    drop(uplink);
-    assert_eq!(stage.count("ai.detections").await, 2);
-}
-
-#[tokio::test]
-async fn credentials_for_uploads_are_handed_out_and_renewed() {
-    let postgres = Postgres::start_new();
-    let garage = Garage::start_empty();
-    let center = Center::start_with(
-        &postgres,
-        &garage,
-        &[
-            ("GTV_SYNC_BOX_S3_ENDPOINT", garage.endpoint().as_str()),
-            ("GTV_SYNC_BOX_S3_ACCESS_KEY", support::garage::ACCESS_KEY),
-            ("GTV_SYNC_BOX_S3_SECRET_KEY", support::garage::SECRET_KEY),
-            ("GTV_SYNC_BUCKET_PREFIX", "city-"),
-        ],
-    );
-    let mut fake = FakeBox::new();
-    let crop = fake.object("lpr-images", b"a crop");
-    let mut uplink = Uplink::dial(&center.url(), &fake).await.unwrap();
-    let access = uplink.welcome.access.clone().unwrap();
-    assert!(crop.key.starts_with(&access.key_prefix));
-    let bucket = client::s3(&garage, &access.buckets["lpr-images"]);
-    bucket.put(&object_store::path::Path::from(crop.key.as_str()), b"a crop".to_vec().into()).await.unwrap();
-    fake.detect("ABC1C34", Some(&crop));
-    uplink.deliver(&fake).await;
-    uplink.send(Message::RenewAccess).await.unwrap();
-    let Message::Access(Some(renewed)) = uplink.receive().await.unwrap() else { panic!("no Access") };
-    assert!(renewed.expires_us >= access.expires_us);
-    assert!(!center.log().contains(support::garage::SECRET_KEY), "a secret is in the log");
 }

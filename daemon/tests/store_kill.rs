@@ -1,6 +1,9 @@
 //! SIGKILL at random moments while the store is written: what a caller was told is kept, is kept; nothing is half
 //! there; the next start goes on. The child is this test binary itself.
 
+#[path = "support/passage.rs"]
+mod passage;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -18,6 +21,7 @@ use gtv_edge::store::{
     FindingSeverity, InitRow, NewFragment, NewSegment, Pick, Severity, Store, StoredClip, Stream, WatchEntry,
     WatchlistChange, check,
 };
+use passage::passage;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -224,30 +228,7 @@ async fn detect(store: &Store) {
         let text = id.to_string();
         let crop = store.put_object(Bytes::from(text.clone()), "image/jpeg", Bucket::LprImages).await.unwrap();
         let now = UtcMicros::now();
-        let row = DetectionRow {
-            id,
-            camera: "gate".parse().unwrap(),
-            plate: Plate::normalize("ABC1D23"),
-            layout: "br-mercosul".to_owned(),
-            category: None,
-            confidence: 0.9,
-            alternatives: Vec::new(),
-            first_seen: now,
-            last_seen: now,
-            best_at: now,
-            quad: [[0.0; 2]; 4],
-            bbox: [0.0; 4],
-            frame_width: 64,
-            frame_height: 48,
-            direction: None,
-            reads: 1,
-            single: true,
-            crop: Some(crop.clone()),
-            frame: None,
-            clip: None,
-            clip_unavailable: None,
-            slots: serde_json::Value::Null,
-        };
+        let row = DetectionRow { id, ..passage("ABC1D23", Some(crop.clone())) };
         store.insert_detection(row).await.unwrap();
         println!("kept detection {text}");
         let clip =

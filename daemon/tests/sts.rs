@@ -1,6 +1,8 @@
 //! Keys by AssumeRole from a token service and S3 that are not ours: the centre gets them, the box uploads with them, and
 //! what the role does not allow is refused.
 
+#[path = "support/passage.rs"]
+mod passage;
 #[path = "../../central/tests/support/mod.rs"]
 mod servers;
 
@@ -8,46 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gtv_edge::base::identity::Identity;
-use gtv_edge::base::ids::DetectionId;
-use gtv_edge::base::plate::Plate;
 use gtv_edge::base::tasks::Tasks;
-use gtv_edge::base::time::UtcMicros;
 use gtv_edge::config::{Config, SyncConfig};
-use gtv_edge::store::{Bucket, DetectionRow, ObjectRef, Store};
+use gtv_edge::store::{Bucket, Store};
 use gtv_edge::sync;
+use passage::passage;
 use servers::moto::{Moto, REGION, ROLE_ARN};
 use servers::{Center, Garage, Postgres};
 use tokio_postgres::NoTls;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn passage(crop: ObjectRef) -> DetectionRow {
-    let now = UtcMicros::now();
-    DetectionRow {
-        id: DetectionId::new(),
-        camera: "gate".parse().unwrap(),
-        plate: Plate::normalize("ABC1D23"),
-        layout: "br-mercosul".to_owned(),
-        category: None,
-        confidence: 0.9,
-        alternatives: Vec::new(),
-        first_seen: now,
-        last_seen: now,
-        best_at: now,
-        quad: [[0.0; 2]; 4],
-        bbox: [0.0; 4],
-        frame_width: 64,
-        frame_height: 48,
-        direction: None,
-        reads: 1,
-        single: true,
-        crop: Some(crop),
-        frame: None,
-        clip: None,
-        clip_unavailable: None,
-        slots: serde_json::Value::Null,
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_box_uploads_with_keys_of_an_assumed_role() {
@@ -75,7 +47,7 @@ async fn a_box_uploads_with_keys_of_an_assumed_role() {
     let handle = sync::start(&config, store.clone(), identity.clone(), &tasks);
     let small = vec![1; 4000];
     let crop = store.put_object(Bytes::from(small), "image/jpeg", Bucket::LprImages).await.unwrap();
-    store.insert_detection(passage(crop)).await.unwrap();
+    store.insert_detection(passage("ABC1D23", Some(crop))).await.unwrap();
     let delivered = async {
         while store.outbox_status(identity.box_id).await.unwrap().pending() > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;

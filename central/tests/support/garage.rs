@@ -1,7 +1,7 @@
 //! Garage, an S3 server, for one test: one node, one key that may create buckets.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program, folder, run};
+use super::process::{Process, cached, dying_with_us, find_program, folder, run};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::Command;
@@ -126,9 +126,5 @@ api_bind_addr = "127.0.0.1:{s3}"
 
 /// GTV_GARAGE, then the cache folder that scripts/test fills, then PATH.
 fn program() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let cached: Vec<PathBuf> = cache.into_iter().map(|folder| folder.join("gtv/garage/bin/garage")).collect();
-    find_program("garage", "GTV_GARAGE", &cached)
+    find_program("garage", "GTV_GARAGE", &cached("garage/bin/garage"))
 }

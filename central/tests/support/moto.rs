@@ -2,7 +2,7 @@
 //! signatures (with botocore) and the policies of users and roles, but not the policy of a session.
 
 use super::ports::Port;
-use super::process::{Process, dying_with_us, find_program, run};
+use super::process::{Process, cached, dying_with_us, find_program, run};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -84,9 +84,5 @@ impl Moto {
 
 /// GTV_PYTHON, then the environment that scripts/test makes.
 fn python() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let cached: Vec<PathBuf> = cache.into_iter().map(|folder| folder.join("gtv/python/bin/python")).collect();
-    find_program("python-of-the-tests", "GTV_PYTHON", &cached)
+    find_program("python-of-the-tests", "GTV_PYTHON", &cached("python/bin/python"))
 }

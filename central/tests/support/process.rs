@@ -186,6 +186,14 @@ pub fn find_program(name: &str, variable: &str, places: &[PathBuf]) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not installed; scripts/test installs it, or set {variable} to its path"))
 }
 
+/// A file where scripts/test keeps what it installed.
+pub fn cached(file: &str) -> Vec<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    cache.into_iter().map(|folder| folder.join("gtv").join(file)).collect()
+}
+
 /// The kernel sends the death signal when the *thread* that started a process ends, so all are started by one thread
 /// that lives as long as this process (a tokio blocking thread would end after ten idle seconds).
 fn spawn_from_lasting_thread(command: Command) -> std::io::Result<Child> {

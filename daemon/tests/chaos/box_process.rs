@@ -12,10 +12,12 @@ use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::config::units::ByteSize;
 use gtv_edge::config::{CameraConfig, Config, SyncConfig};
-use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, DetectionRow, Severity, Store, StoreError, StoredClip, Stream};
+use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, Severity, Store, StoreError, StoredClip, Stream};
 use gtv_edge::sync;
 use gtv_protocol::body::HOUR_US;
 use rand::RngExt;
+
+use crate::support::passage::passage;
 
 pub const DIR: &str = "GTV_CHAOS_DIR";
 pub const URL: &str = "GTV_CHAOS_URL";
@@ -81,32 +83,8 @@ async fn open(dir: &Path) -> Store {
 async fn happen(store: &Store, large: u64) -> Result<DetectionId, StoreError> {
     let (number, kind): (u64, u64) = (rand::random(), rand::rng().random_range(0..10_000));
     let crop = store.put_object(picture(number), "image/jpeg", Bucket::LprImages).await?;
-    let now = UtcMicros::now();
-    let row = DetectionRow {
-        id: DetectionId::new(),
-        camera: "gate".parse().expect("an id"),
-        plate: Plate::normalize(&format!("ABC{:04}", number % 10_000)),
-        layout: "br-old".to_owned(),
-        category: None,
-        confidence: 0.97,
-        alternatives: vec![("ABC1D23".to_owned(), 0.02)],
-        first_seen: now,
-        last_seen: now,
-        best_at: now,
-        quad: [[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0]],
-        bbox: [1.0, 2.0, 3.0, 4.0],
-        frame_width: 1920,
-        frame_height: 1080,
-        direction: None,
-        reads: 5,
-        single: false,
-        crop: Some(crop),
-        frame: None,
-        clip: None,
-        clip_unavailable: None,
-        slots: serde_json::Value::Null,
-    };
-    let id = row.id;
+    let row = passage(&format!("ABC{:04}", number % 10_000), Some(crop));
+    let (id, now) = (row.id, row.last_seen);
     store.insert_detection(row).await?;
     if kind < 1000 {
         alert(store, id, now).await?;

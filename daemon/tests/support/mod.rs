@@ -5,6 +5,7 @@ pub mod both_sides;
 pub mod demo;
 pub mod edge;
 pub mod groups;
+pub mod passage;
 pub mod probe;
 pub mod replay;
 pub mod running;

@@ -10,12 +10,13 @@ use gtv_edge::base::secret::Secret;
 use gtv_edge::base::tasks::Tasks;
 use gtv_edge::base::time::UtcMicros;
 use gtv_edge::config::{CameraConfig, Config, S3Config, SyncConfig};
-use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, DetectionRow, ObjectRef, Severity, Store, StoredClip, Stream};
+use gtv_edge::store::{AlertRow, Bucket, ClipOutcome, ObjectRef, Severity, Store, StoredClip, Stream};
 use gtv_edge::sync::{self, SyncHandle, SyncStatus};
 use object_store::ObjectStoreExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use tokio_postgres::{Client, NoTls};
 
+use crate::passage::passage;
 use crate::support::{self, Center, Garage, Postgres};
 use crate::throttle::{Forward, Line};
 
@@ -173,31 +174,7 @@ impl EdgeBox {
     pub async fn detect_with(&self, number: u64, crop: Bytes) -> (DetectionId, ObjectRef) {
         let store = self.store();
         let crop = store.put_object(crop, "image/jpeg", Bucket::LprImages).await.unwrap();
-        let now = UtcMicros::now();
-        let row = DetectionRow {
-            id: DetectionId::new(),
-            camera: "gate".parse().unwrap(),
-            plate: Plate::normalize(&format!("ABC{number:04}")),
-            layout: "br-old".to_owned(),
-            category: Some("commercial".to_owned()),
-            confidence: 0.97,
-            alternatives: vec![("ABC1D23".to_owned(), 0.02)],
-            first_seen: now.add_micros(-1_000_000),
-            last_seen: now,
-            best_at: now,
-            quad: [[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0]],
-            bbox: [1.0, 2.0, 3.0, 4.0],
-            frame_width: 1920,
-            frame_height: 1080,
-            direction: None,
-            reads: 5,
-            single: false,
-            crop: Some(crop.clone()),
-            frame: None,
-            clip: None,
-            clip_unavailable: None,
-            slots: serde_json::Value::Null,
-        };
+        let row = passage(&format!("ABC{number:04}"), Some(crop.clone()));
         store.insert_detection(row.clone()).await.unwrap();
         (row.id, crop)
     }

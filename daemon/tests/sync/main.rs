@@ -9,6 +9,8 @@ mod lanes;
 #[path = "../web/harness.rs"]
 #[allow(dead_code, reason = "this binary uses a part of it")]
 mod page;
+#[path = "../support/passage.rs"]
+mod passage;
 mod recordings;
 #[path = "../../../central/tests/support/mod.rs"]
 mod support;
