@@ -156,8 +156,9 @@ async fn crashed() -> (TempDir, PathBuf, Vec<store::FragmentAt>) {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("image");
     let running = Box_::start(&dir.path().join("live"), &small()).await;
+    let start = whole_minute();
     for number in 0..6 {
-        running.recorder.sink().push(&group("gate", number, whole_minute()));
+        running.recorder.sink().push(&group("gate", number, start));
     }
     running.settled(6).await;
     copy_tree(&dir.path().join("live"), &image);
