@@ -68,8 +68,17 @@ pub struct CameraStatus {
 impl CameraStatus {
     /// Of a camera that nothing runs for.
     pub fn disabled() -> Self {
+        Self::without_streams(CameraState::Disabled)
+    }
+
+    /// Of a camera that was just started and has not said anything yet.
+    pub fn connecting() -> Self {
+        Self::without_streams(CameraState::Connecting)
+    }
+
+    fn without_streams(state: CameraState) -> Self {
         Self {
-            state: CameraState::Disabled,
+            state,
             reason: String::new(),
             code: String::new(),
             since: UtcMicros::now(),

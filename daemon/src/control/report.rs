@@ -28,6 +28,8 @@ pub fn start_report(vitals: Vitals, prometheus: PrometheusHandle, tasks: &Tasks)
     tasks.spawn("report", OnExit::Restart, move |stop| {
         let (vitals, prometheus) = (vitals.clone(), prometheus.clone());
         async move {
+            // Before the configuration is in force every camera would look as if it had been removed.
+            vitals.supervisor.ping().await;
             let mut teller = Teller::new(vitals.sync.told_streaming().await?);
             loop {
                 let reading = vitals.read();

@@ -375,9 +375,10 @@ impl Supervisor {
             let statuses = Arc::make_mut(statuses);
             statuses.retain(|id, _| config.camera(id).is_some());
             for camera in &config.cameras {
-                let shown = statuses.entry(camera.id.clone()).or_insert_with(CameraStatus::disabled);
-                if !camera.enabled {
-                    *shown = CameraStatus::disabled();
+                if camera.enabled {
+                    statuses.entry(camera.id.clone()).or_insert_with(CameraStatus::connecting);
+                } else {
+                    statuses.insert(camera.id.clone(), CameraStatus::disabled());
                 }
             }
         });
