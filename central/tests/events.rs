@@ -15,7 +15,7 @@ use support::{Center, Garage, Postgres, Rabbitmq};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 struct Stage {
     postgres: Postgres,

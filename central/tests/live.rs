@@ -157,7 +157,8 @@ async fn boxes_and_cameras_show_their_state_and_tell_of_changes() {
     let (_, answer) = stage.ask("cidades/boxes");
     assert_eq!(answer["boxes"][0]["online"], json!(false), "{answer}");
 
-    let refused = (0..30).map(|_| stage.ask("cidades/cameras").0).filter(|status| *status == 429).count();
+    // The minute may turn meanwhile: of so many, more than 20 fall into one.
+    let refused = (0..45).map(|_| stage.ask("cidades/cameras").0).filter(|status| *status == 429).count();
     assert!(refused > 0, "more than 20 questions within a minute");
 }
 

@@ -92,8 +92,15 @@ async fn a_private_authority_is_trusted_where_it_is_named_and_nowhere_else() {
     let client = redis::Client::build_with_tls(stage.redis.url(), certificates).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let key = format!("gtv:box:{}", fake.id);
-    let state: Option<String> = redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
-    assert!(state.unwrap().contains("online"));
+    let state = loop {
+        let state: Option<String> = redis::cmd("GET").arg(&key).query_async(&mut connection).await.unwrap();
+        if let Some(state) = state {
+            break state;
+        }
+        assert!(started.elapsed() < PATIENCE, "{}", center.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(state.contains("online"));
     drop(uplink);
 
     // Another authority: the service runs and takes records, and says what is wrong and which flag it is about.

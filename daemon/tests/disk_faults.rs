@@ -269,7 +269,7 @@ async fn a_disk_that_is_unplugged_leaves_the_other_and_comes_back() {
     let back = storage.wait_for(|now| now.disks.len() == 2 && now.disks.iter().all(|disk| disk.state == DiskState::Ok));
     assert!(tokio::time::timeout(Duration::from_secs(60), back).await.is_ok(), "{:?}", recorder.storage().borrow());
     record(12).await;
-    assert!(tasks.shutdown(Duration::from_secs(10)).await);
+    assert!(tasks.shutdown(Duration::from_secs(60)).await);
     let left = gtv_edge::record::recover(&store).await.unwrap();
     assert_eq!((left.faults, left.waiting), (0, 0), "{left:?}");
     drop((store, recorder));

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 const SECRET: &str = "a secret of the receiver";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What came: headers in lower case, and the body.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ impl Hooked {
     }
 
     async fn stop(self) {
-        assert!(self.tasks.shutdown(Duration::from_secs(10)).await);
+        assert!(self.tasks.shutdown(Duration::from_secs(60)).await);
     }
 
     /// Waits until the first receiver's state satisfies `wanted`.

@@ -46,7 +46,7 @@ class DemoCamera:
     def stop(self) -> int:
         self.process.terminate()
         try:
-            return self.process.wait(5)
+            return self.process.wait(30)
         finally:
             self.process.kill()
             self.process.stdout.close()

@@ -220,7 +220,7 @@ mod tests {
         while tries.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(tasks.shutdown(Duration::from_secs(1)).await);
+        assert!(tasks.shutdown(Duration::from_secs(30)).await);
     }
 
     #[tokio::test]
@@ -239,6 +239,6 @@ mod tests {
             Ok(())
         });
         tasks.cancel();
-        assert!(child.shutdown(Duration::from_secs(1)).await);
+        assert!(child.shutdown(Duration::from_secs(30)).await);
     }
 }

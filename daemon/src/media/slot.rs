@@ -58,6 +58,11 @@ impl FrameSlot {
         self.lock().take()
     }
 
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_none()
+    }
+
     pub fn take_timeout(&self, limit: Duration) -> Option<DecodedFrame> {
         let (mut frame, _) = self
             .arrived

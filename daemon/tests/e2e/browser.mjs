@@ -98,7 +98,8 @@ async function importList() {
 /** The message over the page with picture, list and reason; then no more of them, as they lie over the page. */
 async function seeAlert() {
   const toast = page.locator('.toast[data-alert="watchlist-hit"]').first();
-  await toast.waitFor({ timeout: SLOW });
+  // The plate comes round once in 64 s, and the list may be in force only after it has passed.
+  await toast.waitFor({ timeout: 150_000 });
   await toast.getByText('Stolen', { exact: true }).waitFor();
   await toast.getByText('Reported as stolen').waitFor();
   await page.waitForFunction(() => document.querySelector('.toast img')?.naturalWidth > 0, null, { timeout: SLOW });

@@ -1,13 +1,17 @@
 //! `gtv-edge` as a process with a configuration and a data folder of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+#[path = "../../../central/tests/support/ports.rs"]
+#[allow(clippy::duplicate_mod, reason = "some tests have the rest of that folder too, under names of their own")]
+mod ports;
 
 /// A loaded machine needs this long at most.
 const READY: Duration = Duration::from_secs(60);
@@ -16,6 +20,7 @@ const READY: Duration = Duration::from_secs(60);
 pub struct Edge {
     pub folder: TempDir,
     pub port: u16,
+    _held: ports::Port,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -25,8 +30,8 @@ impl Edge {
     pub fn new(sections: &str) -> Self {
         let keep = std::env::var_os("GTV_KEEP").is_some();
         let folder = tempfile::Builder::new().prefix("gtv-edge-").disable_cleanup(keep).tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let edge = Self { folder, port, child: None, log: Arc::default() };
+        let held = ports::Port::reserve();
+        let edge = Self { folder, port: held.number(), _held: held, child: None, log: Arc::default() };
         edge.configure(sections);
         edge
     }

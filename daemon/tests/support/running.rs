@@ -60,7 +60,7 @@ impl Running {
 
     /// Stops and checks that the timeline is whole (R3).
     pub async fn stop(self) -> Vec<Arc<Fragment>> {
-        assert!(self.tasks.shutdown(Duration::from_secs(5)).await, "the camera does not stop");
+        assert!(self.tasks.shutdown(Duration::from_secs(60)).await, "the camera does not stop");
         let fragments = std::mem::take(&mut *self.kept.0.lock().unwrap());
         for pair in fragments.windows(2) {
             assert!(pair[1].start >= pair[0].end(), "R3: {:?} then {:?}", pair[0], pair[1]);

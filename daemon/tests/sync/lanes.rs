@@ -50,9 +50,9 @@ async fn lanes_keep_to_their_hours_and_limits_and_change_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn an_alert_overtakes_the_backlog_on_a_slow_line() {
-    const CLIPS: usize = 8;
+    const CLIPS: usize = 16;
     const CLIP: usize = 1 << 20;
-    // 4 Mb/s for everything: the backlog takes 17 s.
+    // 4 Mb/s for everything: the backlog takes 34 s.
     let line = Line::new(500_000.0);
     let (centre, s3) = Centre::behind(&line, "keys");
     let session = line.forward(&centre.center.address());

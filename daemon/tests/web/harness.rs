@@ -107,7 +107,7 @@ impl Page {
     }
 
     pub async fn stop(self) {
-        assert!(self.tasks.shutdown(Duration::from_secs(10)).await, "the page did not stop");
+        assert!(self.tasks.shutdown(Duration::from_secs(60)).await, "the page did not stop");
     }
 
     pub fn url(&self, path: &str) -> String {

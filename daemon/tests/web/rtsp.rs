@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gtv_edge::base::time::UtcMicros;
+use gtv_edge::live::PictureSubscription;
 use gtv_edge::media::{FragmentSink, Picture, StreamKind, VideoCodec, VideoConfig};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -83,7 +85,14 @@ pub async fn playing(basic: bool) -> (Page, Browser, SocketAddr, JoinHandle<()>)
     let sink = page.context.live.sink(&"gate".parse().unwrap(), StreamKind::Main);
     sink.push(&fragment(0, &init_segment(b"init".as_slice().into()), &b"fragment".as_slice().into()));
     let film = tokio::spawn(play(sink));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let gate = "gate".parse().unwrap();
+    let seen = |viewer: PictureSubscription| !viewer.recent.is_empty();
+    let pictures = async {
+        while !page.context.live.watch_pictures(&gate, StreamKind::Main).is_ok_and(seen) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), pictures).await.expect("pictures");
     (page, browser, listen, film)
 }
 
@@ -278,9 +287,11 @@ async fn a_client_that_does_not_read_is_cut_alone() {
         }
     });
     // Until the other has been cut, this one reads everything; the time of each picture tells what is missing.
+    let other_is_cut = Arc::new(AtomicBool::new(false));
+    let until = other_is_cut.clone();
     let reading = std::thread::spawn(move || {
-        let (mut times, began) = (Vec::new(), Instant::now());
-        while began.elapsed() < Duration::from_secs(16) {
+        let mut times = Vec::new();
+        while !until.load(Ordering::Relaxed) {
             let mut head = [0; 4];
             quick.read_exact(&mut head).unwrap();
             let mut packet = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
@@ -292,20 +303,26 @@ async fn a_client_that_does_not_read_is_cut_alone() {
         times.dedup();
         times
     });
+    let metrics = page.context.metrics.clone();
+    let counted = async {
+        let slow = |line: &str| line.contains("gtv_dropped_total") && line.contains("slow_viewer");
+        while !metrics.render().lines().any(slow) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), counted).await.expect("the slow one is cut and counted");
+    other_is_cut.store(true, Ordering::Relaxed);
     let times = tokio::task::spawn_blocking(move || reading.join().unwrap()).await.unwrap();
     // What was kept from before stands somewhere else on the line.
     let from = times.iter().position(|time| *time >= 90_000_000).unwrap();
-    assert!(times[from..].len() > 250, "{} pictures", times.len());
+    assert!(times[from..].len() >= 100, "{} pictures", times.len());
     assert!(times[from..].windows(2).all(|pair| pair[1] - pair[0] == 3600), "nothing is missing");
     let ended = tokio::task::spawn_blocking(move || {
         let mut rest = Vec::new();
         slow.read_to_end(&mut rest).map_or(0, |length| length)
     });
-    // What the network held, and then the end: not 16 s of 5 MB each.
+    // What the network held, and then the end.
     assert!(ended.await.unwrap() < 60_000_000);
-    let counted = page.context.metrics.render();
-    let slow = counted.lines().any(|line| line.contains("gtv_dropped_total") && line.contains("slow_viewer"));
-    assert!(slow, "it is counted: {counted}");
     sending.abort();
     page.stop().await;
 }

@@ -174,11 +174,11 @@ mod tests {
     #[tokio::test]
     async fn only_what_does_not_move_is_given_up() {
         let (moved, moves) = watch::channel(());
-        let stalled = Duration::from_millis(600);
+        let stalled = Duration::from_secs(2);
         // Longer than that altogether, a piece now and then, and the answer a while after the last one.
         let slow = async {
-            for _ in 0..12 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            for _ in 0..11 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 moved.send_replace(());
             }
             drop(moved);
