@@ -1,12 +1,17 @@
 //! Pure. Walks one stored chain, record by record, in the order of its numbers.
 
 use super::hours::{Gap, Hour};
-use super::{Fault, Finding};
+use super::{Fault, Finding, Unsigned};
 use crate::db::audit::{StoredHead, StoredRecord};
 use gtv_protocol::record::chain_hash;
-use gtv_protocol::{Position, PublicKey, auth};
+use gtv_protocol::{Position, PublicKey, auth, limits};
 use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// A batch that is cut short is committed without its signature, and the next one covers it. Until then so many records
+/// at the end of a chain, and so long, are no fault.
+const UNSIGNED_MAX: u64 = limits::BATCH_RECORDS_MAX as u64;
+const UNSIGNED_DAYS_MAX: f64 = 1.0;
 
 pub struct ChainWalk {
     box_id: Uuid,
@@ -18,13 +23,18 @@ pub struct ChainWalk {
     pub gaps: Vec<Gap>,
     /// When the last record was made.
     made_us: Option<i64>,
+    /// Last record under a signature that holds, which proves all before it.
+    covered: u64,
+    /// Days since the first of the records after `covered` came.
+    unsigned_days: f64,
     /// Records whose `prev_hash` is not the hash before them: (number, that hash), to be looked up.
     pub strays: Vec<(u64, gtv_protocol::Hash)>,
 }
 
 impl ChainWalk {
-    /// Begins after `at`: the empty chain, or the last record that went when its time was over.
-    pub fn new(box_id: Uuid, key: PublicKey, at: Position) -> Self {
+    /// Begins after `at`: the empty chain, or the last record that went when its time was over. `rooted` is the last
+    /// record under a root that was verified.
+    pub fn new(box_id: Uuid, key: PublicKey, at: Position, rooted: u64) -> Self {
         Self {
             box_id,
             key,
@@ -33,6 +43,8 @@ impl ChainWalk {
             findings: Vec::new(),
             gaps: Vec::new(),
             made_us: None,
+            covered: rooted.max(at.seq),
+            unsigned_days: 0.0,
             strays: Vec::new(),
         }
     }
@@ -56,13 +68,19 @@ impl ChainWalk {
         if let Some(reason) = &stored.quarantined {
             self.find(stored.seq, Fault::Quarantined, reason);
         }
-        if let Some(head) = heads.get(&stored.seq) {
-            self.check_head(stored, head);
+        if heads.get(&stored.seq).is_some_and(|head| self.check_head(stored, head)) {
+            self.covered = self.covered.max(stored.seq);
+        }
+        if stored.seq <= self.covered {
+            self.unsigned_days = 0.0;
+        } else {
+            self.unsigned_days = self.unsigned_days.max(stored.age_days);
         }
         self.at = Position { epoch: self.at.epoch, seq: stored.seq, hash: stored.hash };
     }
 
-    fn check_head(&mut self, stored: &StoredRecord, head: &StoredHead) {
+    /// Whether the box signed this record.
+    fn check_head(&mut self, stored: &StoredRecord, head: &StoredHead) -> bool {
         self.signatures += 1;
         let (seq, epoch) = (stored.seq, self.at.epoch);
         let payload = auth::batch_payload(self.box_id, epoch, seq, &head.hash, &head.lost_digest);
@@ -72,11 +90,15 @@ impl ChainWalk {
             self.find(seq, Fault::ForeignKey, "the batch is signed by another key than the one registered now");
         } else if head.hash != stored.hash {
             self.find(seq, Fault::Altered, "the box signed another hash for this record, or for one before it");
+        } else {
+            return true;
         }
+        false
     }
 
     /// Compares the end of the walk with what the service had committed and the box had signed, by batch or by root.
-    pub fn finish(&mut self, committed: Position, last_signed: Option<u64>) {
+    /// `goes_on`: it is the box's newest chain. Returns the records at the end that are under no signature yet.
+    pub fn finish(&mut self, committed: Position, last_signed: Option<u64>, goes_on: bool) -> Option<Unsigned> {
         let promised = committed.seq.max(last_signed.unwrap_or(0));
         if promised > self.at.seq {
             self.missing(self.at.seq + 1, promised, None);
@@ -84,6 +106,18 @@ impl ChainWalk {
             let detail = format!("sync.chains says {} is the last record, with another hash or number", committed.seq);
             self.find(self.at.seq, Fault::Altered, &detail);
         }
+        if self.at.seq <= self.covered {
+            return None;
+        }
+        let (first, last) = (self.covered + 1, self.at.seq);
+        if goes_on && last - self.covered <= UNSIGNED_MAX && self.unsigned_days < UNSIGNED_DAYS_MAX {
+            return Some(Unsigned { box_id: self.box_id, epoch: self.at.epoch, first, last });
+        }
+        // Of no hour: no question for some hours may hide it.
+        self.made_us = None;
+        let detail = format!("no signature of the box covers records {first}..={last}: they may have been rewritten");
+        self.find(first, Fault::Unsigned, &detail);
+        None
     }
 
     /// `found`: where a stray's predecessor really is, by number of the stray.

@@ -26,6 +26,8 @@ pub enum Fault {
     BadSignature,
     /// A batch is signed by another key than the registered one.
     ForeignKey,
+    /// Records at the end of a chain that neither a batch's signature nor a root covers.
+    Unsigned,
     RowMissing,
     RowAltered,
     /// A typed row that no record tells of.
@@ -59,6 +61,15 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Records at the end of a box's chain that came so lately that their signature may still come; they prove nothing yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unsigned {
+    pub box_id: Uuid,
+    pub epoch: i64,
+    pub first: u64,
+    pub last: u64,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub boxes: u64,
@@ -81,6 +92,7 @@ pub struct Report {
     pub records_expired: u64,
     pub roots_expired: u64,
     pub hours: Vec<HourLine>,
+    pub unsigned: Vec<Unsigned>,
     pub findings: Vec<Finding>,
     /// What the service noticed while it ran; each was refused then, so it is history and no finding.
     pub incidents: Vec<Incident>,

@@ -12,6 +12,7 @@ use crate::objects::Objects;
 use crate::objects::check::{Depth, ObjectFault};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, stream};
+use gtv_protocol::auth;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -43,10 +44,11 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
         report.boxes += 1;
         let before = report.findings.len();
         let mut found = Found::default();
-        for chain in db.chains(box_id).await? {
-            audit_chain(db, &chain, &mut report, &mut found).await?;
+        let rooted = audit_roots(db, box_id, &mut report).await?;
+        for epoch in db.epochs(box_id).await? {
+            let rooted = rooted.get(&epoch).copied().unwrap_or(0);
+            audit_chain(db, box_id, epoch, rooted, &mut report, &mut found).await?;
         }
-        audit_roots(db, box_id, &mut report).await?;
         audit_rows(db, box_id, &mut report).await?;
         audit_objects(db, objects, scope, box_id, &mut report, &mut found).await?;
         // One record may have several faults.
@@ -67,47 +69,51 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
     Ok(report)
 }
 
-/// Computes every signed root again.
-async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<()> {
+/// Verifies every signed root again. Returns the last record under one, by epoch.
+async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<BTreeMap<i64, u64>> {
+    let mut rooted: BTreeMap<i64, u64> = BTreeMap::new();
     let mut after = (0, 0);
     while let Some(root) = db.next_root(box_id, after).await? {
         after = (root.epoch, root.seq);
+        let mut find = |fault, detail| {
+            let (epoch, seq) = (Some(root.epoch), Some(root.seq));
+            report.findings.push(Finding { box_id, epoch, seq, hour: None, fault, detail });
+        };
+        let Some(proof) = &root.proof else { continue };
+        if !auth::verify_proof(&root.key, box_id, proof) {
+            find(Fault::BadSignature, "the root is not signed by the box's key".to_owned());
+            continue;
+        }
         if root.expired {
             report.roots_expired += 1;
             continue;
         }
         report.roots += 1;
-        let Some(proof) = &root.proof else { continue };
-        if let Verdict::Differs { detail, .. } = judge(root.seq, root.epoch, proof, &root.hashes) {
-            let (epoch, seq) = (Some(root.epoch), Some(root.seq));
-            report.findings.push(Finding { box_id, epoch, seq, hour: None, fault: Fault::RootDiffers, detail });
+        match judge(root.seq, root.epoch, proof, &root.hashes) {
+            Verdict::Differs { detail, .. } => find(Fault::RootDiffers, detail),
+            Verdict::Verified { .. } => {
+                let last = rooted.entry(proof.epoch).or_default();
+                *last = proof.last_seq.max(*last);
+            }
+            Verdict::Unknown { .. } => {}
         }
     }
-    Ok(())
+    Ok(rooted)
 }
 
 async fn audit_chain(
     db: &Database,
-    chain: &StoredChain,
+    box_id: Uuid,
+    epoch: i64,
+    rooted: u64,
     report: &mut Report,
     box_found: &mut Found,
 ) -> anyhow::Result<()> {
+    let (mut walk, records, chain) = walk_chain(db, box_id, epoch, rooted).await?;
     report.chains += 1;
-    let (box_id, epoch) = (chain.box_id, chain.committed.epoch);
+    report.records += records;
     report.records_expired += chain.expired.seq;
-    let mut walk = ChainWalk::new(box_id, chain.key, chain.expired);
-    let mut after = chain.expired.seq;
-    loop {
-        let page = db.records_page(box_id, epoch, after, RECORDS_PER_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        let heads = db.heads(box_id, epoch, after, last.seq).await?;
-        after = last.seq;
-        report.records += page.len() as u64;
-        for stored in &page {
-            walk.step(stored, &heads);
-        }
-    }
-    walk.finish(chain.committed, chain.last_signed);
+    report.unsigned.extend(walk.finish(chain.committed, chain.last_signed, chain.newest));
     let mut found = BTreeMap::new();
     for (seq, prev_hash) in &walk.strays {
         if let Some(before) = db.seq_of_hash(box_id, epoch, prev_hash).await? {
@@ -119,6 +125,43 @@ async fn audit_chain(
     box_found.gaps.append(&mut walk.gaps);
     report.findings.append(&mut walk.findings);
     Ok(())
+}
+
+/// Reads a chain to its end, and what the service says of it. Boxes deliver and old records go meanwhile: the walk goes on
+/// until it is where the chain is, and begins anew if its beginning went.
+async fn walk_chain(
+    db: &Database,
+    box_id: Uuid,
+    epoch: i64,
+    rooted: u64,
+) -> anyhow::Result<(ChainWalk, u64, StoredChain)> {
+    let mut chain = db.chain(box_id, epoch).await?;
+    loop {
+        let expired = chain.expired;
+        let mut walk = ChainWalk::new(box_id, chain.key, expired, rooted);
+        let (mut after, mut records) = (expired.seq, 0);
+        loop {
+            let page = db.records_page(box_id, epoch, after, RECORDS_PER_PAGE).await?;
+            if let Some(last) = page.last() {
+                let heads = db.heads(box_id, epoch, after, last.seq).await?;
+                after = last.seq;
+                records += page.len() as u64;
+                for stored in &page {
+                    walk.step(stored, &heads);
+                }
+                continue;
+            }
+            let committed = chain.committed.seq;
+            chain = db.chain(box_id, epoch).await?;
+            if chain.expired != expired {
+                break;
+            }
+            // Nothing came since the last look, or what is said to be there is not.
+            if after >= chain.committed.seq || chain.committed.seq == committed {
+                return Ok((walk, records, chain));
+            }
+        }
+    }
 }
 
 async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! `gtv-sync audit`
 
-use crate::audit::{Hour, Report, Scope, audit};
+use crate::audit::{Hour, Report, Scope, Unsigned, audit};
 use crate::db::Database;
 use crate::objects::Objects;
 use crate::settings::{DatabaseArgs, S3Args};
@@ -62,6 +62,9 @@ fn print(report: &Report) {
     }
     for finding in &report.findings {
         println!("{finding}");
+    }
+    for Unsigned { box_id, epoch, first, last } in &report.unsigned {
+        println!("not signed yet: box {box_id} epoch {epoch} records {first}..={last}");
     }
     for incident in &report.incidents {
         println!(

@@ -11,10 +11,11 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub struct StoredChain {
-    pub box_id: Uuid,
     /// The box's registered key.
     pub key: PublicKey,
     pub committed: Position,
+    /// The box began no other one since.
+    pub newest: bool,
     /// The last record that went when its time was over; the empty chain if none did.
     pub expired: Position,
     /// Last record under a signature of the box, that of a batch or of a root.
@@ -29,6 +30,8 @@ pub struct StoredRecord {
     /// Or why the row cannot be a record any more.
     pub record: Result<Record, String>,
     pub quarantined: Option<String>,
+    /// Since it came.
+    pub age_days: f64,
 }
 
 pub struct StoredHead {
@@ -53,40 +56,41 @@ pub struct Retold {
 }
 
 impl Database {
-    pub async fn chains(&self, box_id: Uuid) -> Result<Vec<StoredChain>, DbError> {
+    /// Epochs of a box's chains, oldest first.
+    pub async fn epochs(&self, box_id: Uuid) -> Result<Vec<i64>, DbError> {
         let client = self.client().await?;
-        let rows = client
-            .query(
+        let rows = client.query("SELECT epoch FROM sync.chains WHERE box_id = $1 ORDER BY 1", &[&box_id]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    pub async fn chain(&self, box_id: Uuid, epoch: i64) -> Result<StoredChain, DbError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one(
                 // A root over an older chain may be over numbers that the box gave and never sent under them.
-                "SELECT c.epoch, c.seq, c.hash, b.public_key, x.seq AS expired_seq, x.hash AS expired_hash, greatest(
+                "SELECT c.epoch, c.seq, c.hash, b.public_key, x.seq AS expired_seq, x.hash AS expired_hash,
+                        NOT EXISTS (SELECT FROM sync.chains n WHERE n.box_id = c.box_id AND n.epoch > c.epoch) AS newest,
+                        greatest(
                         (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)),
                         (SELECT max(r.last_seq) FROM sync.roots r
                          WHERE (r.box_id, r.epoch, r.of_epoch) = (c.box_id, c.epoch, c.epoch))) AS last_signed
                  FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id
                       LEFT JOIN sync.expired x ON (x.box_id, x.epoch) = (c.box_id, c.epoch)
-                 WHERE c.box_id = $1 ORDER BY c.epoch",
-                &[&box_id],
+                 WHERE c.box_id = $1 AND c.epoch = $2",
+                &[&box_id, &epoch],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                let committed = position_of(row)?;
-                let expired = match row.try_get::<_, Option<i64>>("expired_seq")? {
-                    Some(seq) => {
-                        let hash = hash_column(row, "expired_hash")?;
-                        Position { epoch: committed.epoch, seq: seq.cast_unsigned(), hash }
-                    }
-                    None => Position::start(box_id, committed.epoch),
-                };
-                Ok(StoredChain {
-                    box_id,
-                    key: hash_column(row, "public_key")?,
-                    committed,
-                    expired,
-                    last_signed: row.try_get::<_, Option<i64>>("last_signed")?.map(i64::cast_unsigned),
-                })
-            })
-            .collect()
+        let expired = match row.try_get::<_, Option<i64>>("expired_seq")? {
+            Some(seq) => Position { epoch, seq: seq.cast_unsigned(), hash: hash_column(&row, "expired_hash")? },
+            None => Position::start(box_id, epoch),
+        };
+        Ok(StoredChain {
+            key: hash_column(&row, "public_key")?,
+            committed: position_of(&row)?,
+            newest: row.try_get("newest")?,
+            expired,
+            last_signed: row.try_get::<_, Option<i64>>("last_signed")?.map(i64::cast_unsigned),
+        })
     }
 
     pub async fn records_page(
@@ -99,7 +103,8 @@ impl Database {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "SELECT epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason
+                "SELECT epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason,
+                        (extract(epoch FROM now() - received_at) / 86400)::float8 AS age_days
                  FROM sync.records WHERE box_id = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4",
             )
             .await?;
@@ -193,7 +198,8 @@ impl Database {
     /// because a root may be over many. `after` is the (epoch, seq) of the last one.
     pub async fn next_root(&self, box_id: Uuid, after: (i64, u64)) -> Result<Option<StoredRoot>, DbError> {
         let client = self.client().await?;
-        let sql = "SELECT epoch, seq, of_epoch, body FROM sync.records JOIN sync.roots USING (box_id, epoch, seq)
+        let sql = "SELECT epoch, seq, body, b.public_key
+                   FROM sync.records r JOIN sync.roots USING (box_id, epoch, seq) JOIN cidades.boxes b ON b.id = box_id
                    WHERE box_id = $1 AND (epoch, seq) > ($2, $3) ORDER BY epoch, seq LIMIT 1";
         let Some(row) = client.query_opt(sql, &[&box_id, &after.0, &after.1.cast_signed()]).await? else {
             return Ok(None);
@@ -209,7 +215,8 @@ impl Database {
             None => BTreeMap::new(),
         };
         let (epoch, seq) = (row.try_get("epoch")?, row.try_get::<_, i64>("seq")?.cast_unsigned());
-        Ok(Some(StoredRoot { epoch, seq, proof, hashes: hashes.into_values().collect(), expired }))
+        let key = hash_column(&row, "public_key")?;
+        Ok(Some(StoredRoot { epoch, seq, key, proof, hashes: hashes.into_values().collect(), expired }))
     }
 
     /// When the first record was made that names each of these objects, by key.
@@ -226,6 +233,8 @@ impl Database {
 pub struct StoredRoot {
     pub epoch: i64,
     pub seq: u64,
+    /// The box's registered key.
+    pub key: PublicKey,
     pub proof: Option<Proof>,
     pub hashes: Vec<Hash>,
     /// Records under it went when their time was over: it cannot be computed again.
@@ -243,5 +252,6 @@ fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
         .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? }));
     let reason: Option<String> = row.try_get("reason")?;
     let quarantined = (row.try_get::<_, &str>("state")? == "quarantined").then(|| reason.unwrap_or_default());
-    Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined })
+    let age_days = row.try_get("age_days")?;
+    Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined, age_days })
 }
