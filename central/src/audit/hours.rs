@@ -49,6 +49,8 @@ pub struct Counts {
     pub evicted: u64,
     /// Were here and went when their time was over.
     pub expired: u64,
+    /// Were here, and whether they still are could not be found out.
+    pub unchecked: u64,
 }
 
 impl fmt::Display for Counts {
@@ -59,7 +61,11 @@ impl fmt::Display for Counts {
         }
         write!(f, " held {:>6} awaited {:>5}", self.held, self.awaited)?;
         write!(f, " missing {:>4} altered {:>4} evicted {:>5}", self.missing, self.altered, self.evicted)?;
-        write!(f, " expired {:>6}", self.expired)
+        write!(f, " expired {:>6}", self.expired)?;
+        if self.unchecked > 0 {
+            write!(f, " unchecked {:>4}", self.unchecked)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +95,7 @@ pub struct Found {
     pub altered_objects: BTreeMap<Hour, u64>,
     /// Declared lost, and here all the same.
     pub found_objects: BTreeMap<Hour, u64>,
+    pub unchecked_objects: BTreeMap<Hour, u64>,
 }
 
 pub fn lines(box_id: Uuid, rows: &BTreeMap<i64, HourRow>, found: &Found) -> Vec<HourLine> {
@@ -122,12 +129,14 @@ fn line(box_id: Uuid, hour: Hour, row: &HourRow, found: &Found) -> HourLine {
         altered: of(&found.altered_objects),
         evicted: row.lost_objects.saturating_sub(of(&found.found_objects)),
         expired: row.expired_objects,
+        unchecked: of(&found.unchecked_objects),
         ..Counts::default()
     };
-    objects.held =
-        (row.held_objects + row.lost_objects - objects.evicted).saturating_sub(objects.altered + objects.missing);
+    objects.held = (row.held_objects + row.lost_objects - objects.evicted)
+        .saturating_sub(objects.altered + objects.missing + objects.unchecked);
     for counts in [&mut records, &mut objects] {
-        let known = counts.held + counts.missing + counts.altered + counts.evicted + counts.expired;
+        let here = counts.held + counts.altered + counts.unchecked;
+        let known = here + counts.missing + counts.evicted + counts.expired;
         counts.awaited = counts.expected.unwrap_or(0).saturating_sub(known);
     }
     HourLine { box_id, hour, records, objects }
@@ -181,6 +190,7 @@ mod tests {
             missing_objects: [(Hour(h), 1)].into(),
             altered_objects: [(Hour(0), 1), (Hour(99 * h), 1)].into(),
             found_objects: [(Hour(5 * h), 2)].into(),
+            unchecked_objects: [(Hour(3 * h), 2)].into(),
         };
         let lines = lines(Uuid::nil(), &rows, &found);
         let of = |c: &Counts| (c.expected, c.held, c.awaited, c.missing, c.altered, c.evicted);
@@ -200,6 +210,7 @@ mod tests {
         let objects: Vec<_> = lines.iter().map(|line| of(&line.objects)).collect();
         assert_eq!(objects[..2], [(Some(4), 3, 0, 0, 1, 0), (Some(4), 1, 1, 1, 0, 1)]);
         assert_eq!(objects[5], (Some(6), 5, 0, 0, 0, 1), "two of the three that were given up had arrived");
+        assert_eq!((lines[3].objects.held, lines[3].objects.unchecked), (1, 2), "nobody saw whether they are held");
         for line in &lines {
             for counts in [line.records, line.objects] {
                 let sum =

@@ -2,6 +2,7 @@
 
 mod chain;
 mod hours;
+mod objects;
 mod run;
 
 pub use hours::{Counts, Hour, HourLine};
@@ -86,6 +87,10 @@ pub struct Report {
     pub objects_found: u64,
     /// Objects gone after the retention time, as they should be.
     pub objects_expired: u64,
+    /// Objects about which S3 gave no answer, or that could not be read to their end; and why, of the first.
+    pub objects_unchecked: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unchecked_because: Option<String>,
     /// Signed Merkle roots that were computed again.
     pub roots: u64,
     /// Records that went when their time was over, and roots that cannot be computed again because of it.

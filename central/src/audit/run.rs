@@ -2,23 +2,18 @@
 
 use super::chain::ChainWalk;
 use super::hours::{self, Found, Hour};
+use super::objects::ObjectAudit;
 use super::{Fault, Finding, Report};
 use crate::db::Database;
 use crate::db::audit::{Retold, StoredChain};
-use crate::db::objects::{Checked, StoredObject};
 use crate::db::proofs::{Verdict, judge};
 use crate::db::rows::{ROW_TABLES, RowFault};
 use crate::objects::Objects;
-use crate::objects::check::{Depth, ObjectFault};
-use anyhow::Context;
-use futures_util::{FutureExt, StreamExt, stream};
 use gtv_protocol::auth;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 const RECORDS_PER_PAGE: i64 = 2000;
-const OBJECTS_PER_PAGE: i64 = 500;
-const CHECKS_AT_A_TIME: usize = 16;
 
 pub struct Scope {
     /// All boxes if `None`.
@@ -40,6 +35,7 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
         None => known,
     };
     let mut report = Report::default();
+    let looked = ObjectAudit::new(objects, scope);
     for box_id in boxes {
         report.boxes += 1;
         let before = report.findings.len();
@@ -50,7 +46,7 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
             audit_chain(db, box_id, epoch, rooted, &mut report, &mut found).await?;
         }
         audit_rows(db, box_id, &mut report).await?;
-        audit_objects(db, objects, scope, box_id, &mut report, &mut found).await?;
+        looked.audit(db, box_id, &mut report, &mut found).await?;
         // One record may have several faults.
         let altered: BTreeSet<_> = report.findings[before..]
             .iter()
@@ -200,84 +196,4 @@ async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow:
     report.records_retold += retold;
     report.findings.append(&mut findings);
     Ok(())
-}
-
-async fn audit_objects(
-    db: &Database,
-    objects: &Objects,
-    scope: &Scope,
-    box_id: Uuid,
-    report: &mut Report,
-    found: &mut Found,
-) -> anyhow::Result<()> {
-    let depth = if scope.content { Depth::Content { bytes_max: u64::MAX } } else { Depth::Size };
-    let mut after = (String::new(), String::new());
-    let mut faults: Vec<(String, Fault, String)> = Vec::new();
-    let mut came: Vec<String> = Vec::new();
-    loop {
-        let page = db.objects_page(box_id, (&after.0, &after.1), OBJECTS_PER_PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = (last.bucket.clone(), last.key.clone());
-        let mut checks = Vec::new();
-        for (object, age_days) in page {
-            report.objects += 1;
-            let check = async move {
-                let StoredObject { bucket, key, sha256, bytes, .. } = &object;
-                let result = objects.check(bucket, key, sha256, *bytes, depth).await;
-                (object, result, age_days)
-            };
-            checks.push(check.boxed());
-        }
-        let mut results = stream::iter(checks).buffered(CHECKS_AT_A_TIME);
-        while let Some((object, result, age_days)) = results.next().await {
-            let lost = object.checked == Checked::Lost;
-            let Err(fault) = result else {
-                if lost {
-                    // An upload that was on its way when the box gave it up.
-                    report.objects_found += 1;
-                    came.push(object.key);
-                }
-                continue;
-            };
-            let (key, fault, detail) = match fault {
-                ObjectFault::Missing { .. } | ObjectFault::Mismatch { .. } if lost => {
-                    report.objects_lost += 1;
-                    continue;
-                }
-                ObjectFault::Missing { .. } if expired(age_days, scope.retention_days) => {
-                    report.objects_expired += 1;
-                    continue;
-                }
-                ObjectFault::Missing { bucket, key } => {
-                    let detail = format!("{bucket}/{key} is gone");
-                    (key, Fault::ObjectMissing, detail)
-                }
-                ObjectFault::Mismatch { bucket, key, problem } => {
-                    let detail = format!("{bucket}/{key} {problem}");
-                    (key, Fault::ObjectAltered, detail)
-                }
-                ObjectFault::Down { .. } => return Err(fault).context("the audit could not be finished"),
-            };
-            faults.push((key, fault, detail));
-        }
-    }
-    let keys: Vec<String> = faults.iter().map(|(key, ..)| key).chain(&came).cloned().collect();
-    let made = if keys.is_empty() { BTreeMap::new() } else { db.made_of_objects(box_id, &keys).await? };
-    for hour in came.iter().filter_map(|key| made.get(key)).map(|us| Hour::of(*us)) {
-        *found.found_objects.entry(hour).or_default() += 1;
-    }
-    for (key, fault, detail) in faults {
-        let hour = made.get(&key).map(|us| Hour::of(*us));
-        let counts =
-            if fault == Fault::ObjectMissing { &mut found.missing_objects } else { &mut found.altered_objects };
-        if let Some(hour) = hour {
-            *counts.entry(hour).or_default() += 1;
-        }
-        report.findings.push(Finding { box_id, epoch: None, seq: None, hour, fault, detail });
-    }
-    Ok(())
-}
-
-fn expired(age_days: f64, retention_days: u32) -> bool {
-    retention_days > 0 && age_days >= f64::from(retention_days)
 }

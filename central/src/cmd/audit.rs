@@ -33,7 +33,7 @@ pub struct AuditArgs {
 
 pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let db = Database::new(&args.database)?;
-    let objects = Objects::new(&args.s3)?;
+    let objects = Objects::patient(&args.s3)?;
     let scope = Scope {
         box_id: args.box_id,
         from_us: args.from.map_or(0, |us| Hour::of(us).0),
@@ -47,7 +47,11 @@ pub async fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     } else {
         print(&report);
     }
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (report.findings.is_empty(), report.objects_unchecked) {
+        (false, _) => ExitCode::FAILURE,
+        (true, 0) => ExitCode::SUCCESS,
+        (true, _) => ExitCode::from(super::FAILED),
+    })
 }
 
 fn time_us(text: &str) -> Result<i64, String> {
@@ -65,6 +69,9 @@ fn print(report: &Report) {
     }
     for Unsigned { box_id, epoch, first, last } in &report.unsigned {
         println!("not signed yet: box {box_id} epoch {epoch} records {first}..={last}");
+    }
+    if let Some(problem) = &report.unchecked_because {
+        println!("{} objects could not be checked, the first: {problem}", report.objects_unchecked);
     }
     for incident in &report.incidents {
         println!(

@@ -19,6 +19,8 @@ pub const BUCKETS: [&str; 4] = ["recordings", "snapshots", "lpr-images", "export
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole request with its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for the next bytes of an object that is read for the audit.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The box sends again by itself, so a dead store is reported soon.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -41,6 +43,15 @@ pub struct Objects {
 impl Objects {
     /// Prepares the clients; nothing is connected yet.
     pub fn new(settings: &S3Args) -> Result<Self, ObjectsError> {
+        Self::with(settings, client_options(settings))
+    }
+
+    /// The same for reading objects of any size: a request may last as long as something comes.
+    pub fn patient(settings: &S3Args) -> Result<Self, ObjectsError> {
+        Self::with(settings, client_options(settings).with_timeout_disabled().with_read_timeout(SILENCE_MAX))
+    }
+
+    fn with(settings: &S3Args, options: ClientOptions) -> Result<Self, ObjectsError> {
         let mut stores = BTreeMap::new();
         for bucket in BUCKETS {
             let retry = RetryConfig { max_retries: 2, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
@@ -51,7 +62,7 @@ impl Objects {
                 .with_access_key_id(&settings.s3_access_key)
                 .with_secret_access_key(&settings.s3_secret_key)
                 .with_virtual_hosted_style_request(false)
-                .with_client_options(client_options(settings))
+                .with_client_options(options.clone())
                 .with_retry(retry)
                 .build()
                 .map_err(|e| ObjectsError::Settings { bucket: bucket.to_owned(), problem: e.to_string() })?;
