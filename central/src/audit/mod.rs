@@ -33,6 +33,8 @@ pub enum Fault {
     RowAltered,
     /// A typed row that no record tells of.
     RowInvented,
+    /// PostgreSQL cannot read the record any more: its typed row cannot be compared.
+    RowUnreadable,
     ObjectMissing,
     ObjectAltered,
     /// The stored records do not give the Merkle root that the box signed.

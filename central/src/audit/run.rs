@@ -173,6 +173,10 @@ async fn audit_rows(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow:
                 RowFault::Missing => (Fault::RowMissing, format!("{name} has no row for it")),
                 RowFault::Altered => (Fault::RowAltered, format!("its row in {name} says something else")),
                 RowFault::Invented => (Fault::RowInvented, format!("{name} has a row that no record tells of")),
+                RowFault::Unreadable => (
+                    Fault::RowUnreadable,
+                    format!("PostgreSQL cannot read it, so its row in {name} cannot be compared"),
+                ),
             };
             find(epoch, seq, fault, detail);
         }

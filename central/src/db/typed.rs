@@ -58,7 +58,7 @@ pub async fn insert(
 }
 
 /// Classes 22 (data exception) and 23 (integrity constraint) are about the row, everything else about the server.
-fn is_about_data(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_about_data(error: &tokio_postgres::Error) -> bool {
     let about_data = |code: &SqlState| code.code().starts_with("22") || code.code().starts_with("23");
     // An unreadable body exceeds jsonb's nesting limit as "statement_too_complex" or "stack depth".
     let too_deep = |code: &SqlState| *code == SqlState::STATEMENT_TOO_COMPLEX;

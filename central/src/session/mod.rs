@@ -4,6 +4,7 @@ mod access;
 mod ahead;
 mod batch;
 mod handshake;
+mod jsonb;
 mod review;
 mod socket;
 

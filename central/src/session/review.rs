@@ -1,8 +1,11 @@
 //! Pure. Can a record of a good chain become a typed row? If not it is quarantined: stored, acknowledged and named,
 //! because a record the center cannot read must not block everything behind it.
 
+use super::jsonb;
 use crate::objects::BUCKETS;
 use gtv_protocol::{Body, Hash, PublicKey, Record, auth, record};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// The body, or the reason for quarantine.
@@ -17,8 +20,15 @@ pub fn review(box_id: Uuid, key: &PublicKey, record: &Record) -> Result<Body, St
     }
     let named: Vec<(&str, Hash)> = match &body {
         Body::Detection(b) => {
-            if Uuid::try_parse(&record.id).is_err() {
-                return Err("the id of a detection must be a UUID".to_owned());
+            if let Some(problem) = jsonb::problem(record.body.get()) {
+                return Err(format!("PostgreSQL cannot hold it: {problem}"));
+            }
+            // PostgreSQL knows not all the ways to write one that there are.
+            if Uuid::try_parse(&record.id).map(|id| id.to_string()).ok().as_deref() != Some(&record.id) {
+                return Err("the id of a detection must be a UUID, in lower case and with hyphens".to_owned());
+            }
+            if let Some(number) = too_small(&record.body)? {
+                return Err(format!("{number} is too small a number"));
             }
             if i32::try_from(b.frame_width.max(b.frame_height)).is_err() {
                 return Err(format!("a frame of {} x {} pixels is none", b.frame_width, b.frame_height));
@@ -36,6 +46,21 @@ pub fn review(box_id: Uuid, key: &PublicKey, record: &Record) -> Result<Body, St
         Some((field, hash)) => Err(format!("{field} names {hash}, which is not among the record's objects")),
         None => Ok(body),
     }
+}
+
+/// The numbers of a passage that become `real` columns, as the box wrote them.
+#[derive(Deserialize)]
+struct Reals {
+    confidence: f64,
+    quad: [[f64; 2]; 4],
+    bbox: [f64; 4],
+}
+
+/// One of them that is not zero, and would be as `real`, which PostgreSQL refuses.
+fn too_small(body: &RawValue) -> Result<Option<f64>, String> {
+    let Reals { confidence, quad, bbox } = serde_json::from_str(body.get()).map_err(|e| e.to_string())?;
+    let all = std::iter::once(confidence).chain(quad.into_iter().flatten()).chain(bbox);
+    Ok(all.into_iter().find(|number| *number != 0.0 && *number as f32 == 0.0))
 }
 
 /// Objects must lie in a bucket of ours under the box's own content-addressed key.
