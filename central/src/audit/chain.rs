@@ -3,8 +3,9 @@
 use super::hours::{Gap, Hour};
 use super::{Fault, Finding, Unsigned};
 use crate::db::audit::{StoredHead, StoredRecord};
+use crate::db::keys::BoxKeys;
 use gtv_protocol::record::chain_hash;
-use gtv_protocol::{Position, PublicKey, auth, limits};
+use gtv_protocol::{Position, auth, limits};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -13,9 +14,9 @@ use uuid::Uuid;
 const UNSIGNED_MAX: u64 = limits::BATCH_RECORDS_MAX as u64;
 const UNSIGNED_DAYS_MAX: f64 = 1.0;
 
-pub struct ChainWalk {
+pub struct ChainWalk<'a> {
     box_id: Uuid,
-    key: PublicKey,
+    keys: &'a BoxKeys,
     at: Position,
     pub signatures: u64,
     pub findings: Vec<Finding>,
@@ -31,13 +32,13 @@ pub struct ChainWalk {
     pub strays: Vec<(u64, gtv_protocol::Hash)>,
 }
 
-impl ChainWalk {
+impl<'a> ChainWalk<'a> {
     /// Begins after `at`: the empty chain, or the last record that went when its time was over. `rooted` is the last
     /// record under a root that was verified.
-    pub fn new(box_id: Uuid, key: PublicKey, at: Position, rooted: u64) -> Self {
+    pub fn new(box_id: Uuid, keys: &'a BoxKeys, at: Position, rooted: u64) -> Self {
         Self {
             box_id,
-            key,
+            keys,
             at,
             signatures: 0,
             findings: Vec::new(),
@@ -86,8 +87,8 @@ impl ChainWalk {
         let payload = auth::batch_payload(self.box_id, epoch, seq, &head.hash, &head.lost_digest);
         if !auth::verify(&head.public_key, &payload, &head.signature) {
             self.find(seq, Fault::BadSignature, "the signature of the batch does not fit");
-        } else if head.public_key != self.key {
-            self.find(seq, Fault::ForeignKey, "the batch is signed by another key than the one registered now");
+        } else if !self.keys.at(stored.received_at).any(|key| *key == head.public_key) {
+            self.find(seq, Fault::ForeignKey, "the batch is signed by a key that was not the box's when it came");
         } else if head.hash != stored.hash {
             self.find(seq, Fault::Altered, "the box signed another hash for this record, or for one before it");
         } else {

@@ -9,6 +9,8 @@ pub use hours::{Counts, Hour, HourLine};
 pub use run::{Scope, audit};
 
 use crate::db::incidents::Incident;
+use chrono::{DateTime, Utc};
+use gtv_protocol::PublicKey;
 use serde::Serialize;
 use std::fmt;
 use uuid::Uuid;
@@ -25,7 +27,7 @@ pub enum Fault {
     Quarantined,
     /// A batch's signature does not fit its record.
     BadSignature,
-    /// A batch is signed by another key than the registered one.
+    /// A batch is signed by a key that was not registered for the box when it came.
     ForeignKey,
     /// Records at the end of a chain that neither a batch's signature nor a root covers.
     Unsigned,
@@ -73,6 +75,16 @@ pub struct Unsigned {
     pub last: u64,
 }
 
+/// A key by which signatures of a box were accepted: to be compared with a copy that is kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    pub box_id: Uuid,
+    pub public_key: PublicKey,
+    /// Absent: it is the registered one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<DateTime<Utc>>,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub boxes: u64,
@@ -100,6 +112,7 @@ pub struct Report {
     pub roots_expired: u64,
     pub hours: Vec<HourLine>,
     pub unsigned: Vec<Unsigned>,
+    pub keys: Vec<Key>,
     pub findings: Vec<Finding>,
     /// What the service noticed while it ran; each was refused then, so it is history and no finding.
     pub incidents: Vec<Incident>,

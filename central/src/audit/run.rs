@@ -3,9 +3,10 @@
 use super::chain::ChainWalk;
 use super::hours::{self, Found, Hour};
 use super::objects::ObjectAudit;
-use super::{Fault, Finding, Report};
+use super::{Fault, Finding, Key, Report};
 use crate::db::Database;
 use crate::db::audit::{Retold, StoredChain};
+use crate::db::keys::BoxKeys;
 use crate::db::proofs::{Verdict, judge};
 use crate::db::rows::{ROW_TABLES, RowFault};
 use crate::objects::Objects;
@@ -40,11 +41,13 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
         report.boxes += 1;
         let before = report.findings.len();
         let mut found = Found::default();
-        let rooted = audit_roots(db, box_id, &mut report).await?;
+        let keys = db.box_keys(box_id).await?;
+        let rooted = audit_roots(db, box_id, &keys, &mut report).await?;
         for epoch in db.epochs(box_id).await? {
             let rooted = rooted.get(&epoch).copied().unwrap_or(0);
-            audit_chain(db, box_id, epoch, rooted, &mut report, &mut found).await?;
+            audit_chain(db, box_id, epoch, &keys, rooted, &mut report, &mut found).await?;
         }
+        report.keys.extend(keys.all().map(|(key, replaced_at)| Key { box_id, public_key: *key, replaced_at }));
         audit_rows(db, box_id, &mut report).await?;
         looked.audit(db, box_id, &mut report, &mut found).await?;
         // One record may have several faults.
@@ -66,7 +69,12 @@ pub async fn audit(db: &Database, objects: &Objects, scope: &Scope) -> anyhow::R
 }
 
 /// Verifies every signed root again. Returns the last record under one, by epoch.
-async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow::Result<BTreeMap<i64, u64>> {
+async fn audit_roots(
+    db: &Database,
+    box_id: Uuid,
+    keys: &BoxKeys,
+    report: &mut Report,
+) -> anyhow::Result<BTreeMap<i64, u64>> {
     let mut rooted: BTreeMap<i64, u64> = BTreeMap::new();
     let mut after = (0, 0);
     while let Some(root) = db.next_root(box_id, after).await? {
@@ -76,7 +84,7 @@ async fn audit_roots(db: &Database, box_id: Uuid, report: &mut Report) -> anyhow
             report.findings.push(Finding { box_id, epoch, seq, hour: None, fault, detail });
         };
         let Some(proof) = &root.proof else { continue };
-        if !auth::verify_proof(&root.key, box_id, proof) {
+        if !keys.at(root.received_at).any(|key| auth::verify_proof(key, box_id, proof)) {
             find(Fault::BadSignature, "the root is not signed by the box's key".to_owned());
             continue;
         }
@@ -101,11 +109,12 @@ async fn audit_chain(
     db: &Database,
     box_id: Uuid,
     epoch: i64,
+    keys: &BoxKeys,
     rooted: u64,
     report: &mut Report,
     box_found: &mut Found,
 ) -> anyhow::Result<()> {
-    let (mut walk, records, chain) = walk_chain(db, box_id, epoch, rooted).await?;
+    let (mut walk, records, chain) = walk_chain(db, box_id, epoch, keys, rooted).await?;
     report.chains += 1;
     report.records += records;
     report.records_expired += chain.expired.seq;
@@ -125,16 +134,17 @@ async fn audit_chain(
 
 /// Reads a chain to its end, and what the service says of it. Boxes deliver and old records go meanwhile: the walk goes on
 /// until it is where the chain is, and begins anew if its beginning went.
-async fn walk_chain(
+async fn walk_chain<'a>(
     db: &Database,
     box_id: Uuid,
     epoch: i64,
+    keys: &'a BoxKeys,
     rooted: u64,
-) -> anyhow::Result<(ChainWalk, u64, StoredChain)> {
+) -> anyhow::Result<(ChainWalk<'a>, u64, StoredChain)> {
     let mut chain = db.chain(box_id, epoch).await?;
     loop {
         let expired = chain.expired;
-        let mut walk = ChainWalk::new(box_id, chain.key, expired, rooted);
+        let mut walk = ChainWalk::new(box_id, keys, expired, rooted);
         let (mut after, mut records) = (expired.seq, 0);
         loop {
             let page = db.records_page(box_id, epoch, after, RECORDS_PER_PAGE).await?;

@@ -2,6 +2,7 @@
 
 use super::chain::position_of;
 use super::{Database, DbError, hash_column, proofs};
+use chrono::{DateTime, Utc};
 use gtv_protocol::body::Proof;
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{Hash, Position, PublicKey, Record, Signature};
@@ -11,8 +12,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub struct StoredChain {
-    /// The box's registered key.
-    pub key: PublicKey,
     pub committed: Position,
     /// The box began no other one since.
     pub newest: bool,
@@ -30,7 +29,8 @@ pub struct StoredRecord {
     /// Or why the row cannot be a record any more.
     pub record: Result<Record, String>,
     pub quarantined: Option<String>,
-    /// Since it came.
+    pub received_at: DateTime<Utc>,
+    /// Since then.
     pub age_days: f64,
 }
 
@@ -68,14 +68,13 @@ impl Database {
         let row = client
             .query_one(
                 // A root over an older chain may be over numbers that the box gave and never sent under them.
-                "SELECT c.epoch, c.seq, c.hash, b.public_key, x.seq AS expired_seq, x.hash AS expired_hash,
+                "SELECT c.epoch, c.seq, c.hash, x.seq AS expired_seq, x.hash AS expired_hash,
                         NOT EXISTS (SELECT FROM sync.chains n WHERE n.box_id = c.box_id AND n.epoch > c.epoch) AS newest,
                         greatest(
                         (SELECT max(h.seq) FROM sync.heads h WHERE (h.box_id, h.epoch) = (c.box_id, c.epoch)),
                         (SELECT max(r.last_seq) FROM sync.roots r
                          WHERE (r.box_id, r.epoch, r.of_epoch) = (c.box_id, c.epoch, c.epoch))) AS last_signed
-                 FROM sync.chains c JOIN cidades.boxes b ON b.id = c.box_id
-                      LEFT JOIN sync.expired x ON (x.box_id, x.epoch) = (c.box_id, c.epoch)
+                 FROM sync.chains c LEFT JOIN sync.expired x ON (x.box_id, x.epoch) = (c.box_id, c.epoch)
                  WHERE c.box_id = $1 AND c.epoch = $2",
                 &[&box_id, &epoch],
             )
@@ -85,7 +84,6 @@ impl Database {
             None => Position::start(box_id, epoch),
         };
         Ok(StoredChain {
-            key: hash_column(&row, "public_key")?,
             committed: position_of(&row)?,
             newest: row.try_get("newest")?,
             expired,
@@ -104,7 +102,7 @@ impl Database {
         let statement = client
             .prepare_cached(
                 "SELECT epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body, state, reason,
-                        (extract(epoch FROM now() - received_at) / 86400)::float8 AS age_days
+                        received_at, (extract(epoch FROM now() - received_at) / 86400)::float8 AS age_days
                  FROM sync.records WHERE box_id = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4",
             )
             .await?;
@@ -198,8 +196,7 @@ impl Database {
     /// because a root may be over many. `after` is the (epoch, seq) of the last one.
     pub async fn next_root(&self, box_id: Uuid, after: (i64, u64)) -> Result<Option<StoredRoot>, DbError> {
         let client = self.client().await?;
-        let sql = "SELECT epoch, seq, body, b.public_key
-                   FROM sync.records r JOIN sync.roots USING (box_id, epoch, seq) JOIN cidades.boxes b ON b.id = box_id
+        let sql = "SELECT epoch, seq, body, received_at FROM sync.records JOIN sync.roots USING (box_id, epoch, seq)
                    WHERE box_id = $1 AND (epoch, seq) > ($2, $3) ORDER BY epoch, seq LIMIT 1";
         let Some(row) = client.query_opt(sql, &[&box_id, &after.0, &after.1.cast_signed()]).await? else {
             return Ok(None);
@@ -215,8 +212,8 @@ impl Database {
             None => BTreeMap::new(),
         };
         let (epoch, seq) = (row.try_get("epoch")?, row.try_get::<_, i64>("seq")?.cast_unsigned());
-        let key = hash_column(&row, "public_key")?;
-        Ok(Some(StoredRoot { epoch, seq, key, proof, hashes: hashes.into_values().collect(), expired }))
+        let received_at = row.try_get("received_at")?;
+        Ok(Some(StoredRoot { epoch, seq, received_at, proof, hashes: hashes.into_values().collect(), expired }))
     }
 
     /// When the first record was made that names each of these objects, by key.
@@ -233,8 +230,7 @@ impl Database {
 pub struct StoredRoot {
     pub epoch: i64,
     pub seq: u64,
-    /// The box's registered key.
-    pub key: PublicKey,
+    pub received_at: DateTime<Utc>,
     pub proof: Option<Proof>,
     pub hashes: Vec<Hash>,
     /// Records under it went when their time was over: it cannot be computed again.
@@ -252,6 +248,6 @@ fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
         .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? }));
     let reason: Option<String> = row.try_get("reason")?;
     let quarantined = (row.try_get::<_, &str>("state")? == "quarantined").then(|| reason.unwrap_or_default());
-    let age_days = row.try_get("age_days")?;
-    Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined, age_days })
+    let (received_at, age_days) = (row.try_get("received_at")?, row.try_get("age_days")?);
+    Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined, received_at, age_days })
 }

@@ -1,6 +1,6 @@
 //! Who may connect: boxes, their tenants and one-time enrolment codes.
 
-use super::{Database, DbError, hash_column};
+use super::{Database, DbError, hash_column, keys};
 use crate::settings::EnrolMode;
 use chrono::{DateTime, Utc};
 use gtv_protocol::{Hello, PublicKey, RefusalCode};
@@ -29,6 +29,7 @@ impl Database {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let prefeitura = prefeitura(&transaction, slug).await?;
+        keys::note_replaced(&transaction, id, key).await?;
         transaction
             .execute(
                 "INSERT INTO cidades.boxes (id, prefeitura_id, name, public_key) VALUES ($1, $2, $3, $4)

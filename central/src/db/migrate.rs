@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (12, "retention", include_str!("../../migrations/0012_retention.sql")),
     (13, "revoked_tokens", include_str!("../../migrations/0013_revoked_tokens.sql")),
     (14, "objects_by_box", include_str!("../../migrations/0014_objects_by_box.sql")),
+    (15, "replaced_keys", include_str!("../../migrations/0015_replaced_keys.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

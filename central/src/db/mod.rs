@@ -8,6 +8,7 @@ pub mod days;
 pub mod detections;
 pub mod fleet;
 pub mod incidents;
+pub mod keys;
 pub mod migrate;
 pub mod objects;
 pub mod outbox;
