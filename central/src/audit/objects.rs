@@ -91,7 +91,9 @@ impl<'a> ObjectAudit<'a> {
             let hour = hour_of(&key);
             let missing = fault == Fault::ObjectMissing;
             let counts = if missing { &mut found.missing_objects } else { &mut found.altered_objects };
-            hour.into_iter().for_each(|hour| count(counts, hour));
+            if let Some(hour) = hour {
+                count(counts, hour);
+            }
             report.findings.push(Finding { box_id, epoch: None, seq: None, hour, fault, detail });
         }
         Ok(())

@@ -134,3 +134,31 @@ async fn a_batch_that_was_cut_short_is_covered_by_the_next() {
     stage.run(LONG_AGO).await;
     assert_eq!(stage.report()["unsigned"], json!([]));
 }
+
+#[tokio::test]
+async fn what_a_replaced_key_signed_before_stands() {
+    let mut stage = stage().await;
+    stage.fake.prove(1, 6, 6, 6, 0);
+    Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap().deliver(&stage.fake).await;
+    let old = std::mem::replace(&mut stage.fake.key, FakeBox::new().key);
+    let (id, key) = (stage.fake.id.to_string(), auth::public_key(&stage.fake.key).to_string());
+    let enrol = ["enrol", "box", &id, "--public-key", &key, "--prefeitura", "sao-paulo", "--name", "gate"];
+    stage.center.command_ok(&enrol);
+    // The same once more replaces nothing.
+    stage.center.command_ok(&enrol);
+    stage.fake.detect("BBB1B11", None);
+    Uplink::dial(&stage.center.url(), &stage.fake).await.unwrap().deliver(&stage.fake).await;
+    let report = stage.report();
+    assert_eq!((&report["findings"], &report["signatures"], &report["roots"]), (&json!([]), &json!(4), &json!(1)));
+    let keys: Vec<_> = report["keys"].as_array().unwrap().iter().map(|k| k["public_key"].as_str().unwrap()).collect();
+    assert_eq!(keys, [key, auth::public_key(&old).to_string()]);
+    assert!(report["keys"][0]["replaced_at"].is_null() && report["keys"][1]["replaced_at"].is_string(), "{report}");
+
+    // But not what it signs afterwards.
+    stage.fake.key = old;
+    let batch = stage.fake.batch(8, 8);
+    let (signature, key) = (batch.signature, auth::public_key(&stage.fake.key));
+    let sql = "UPDATE sync.heads SET signature = $1, public_key = $2 WHERE seq = 8";
+    stage.sql.execute(sql, &[&signature.as_bytes().as_slice(), &key.as_bytes().as_slice()]).await.unwrap();
+    assert_eq!(stage.findings(), named(&[("foreign_key", 8)]));
+}
