@@ -43,6 +43,8 @@ impl State {
 #[derive(Debug)]
 struct LaneState {
     limit: Limit,
+    /// When the records that left are paid for.
+    records_free_at: Instant,
     windows: Schedule,
 }
 
@@ -50,7 +52,11 @@ impl Pacer {
     pub(super) fn new(lanes: &LanesConfig) -> Self {
         let now = Instant::now();
         let always = LaneConfig::default();
-        let lane = |config: &LaneConfig| LaneState { limit: Limit::new(config, now), windows: config.schedule() };
+        let lane = |config: &LaneConfig| LaneState {
+            limit: Limit::new(config, now),
+            records_free_at: now,
+            windows: config.schedule(),
+        };
         let lanes = [&always, &lanes.detections, &lanes.clips, &lanes.recordings].map(lane);
         Self { state: Mutex::new(State { lanes, uplink: Uplink::new(now) }) }
     }
@@ -69,13 +75,16 @@ impl Pacer {
     /// The lanes whose records may be sent: by their hours, and by what was charged before.
     pub(super) fn open(&self, time: UtcMicros) -> [bool; Lane::COUNT] {
         let (state, now) = (self.lock(), Instant::now());
-        state.lanes.each_ref().map(|lane| lane.windows.allows(time) && lane.limit.free_at <= now)
+        state.lanes.each_ref().map(|lane| lane.windows.allows(time) && lane.records_free_at <= now)
     }
 
-    /// Counts bytes that left with the records against the lane's limit.
+    /// Counts bytes that left with the records against the lane's limit. Records wait for records only: pieces of
+    /// uploads, of which some always wait for their turn, come after them.
     pub(super) fn charge(&self, lane: Lane, bytes: usize) {
-        let now = Instant::now();
-        self.lock().lanes[lane as usize].limit.take(bytes, now);
+        let (mut state, now) = (self.lock(), Instant::now());
+        let lane = &mut state.lanes[lane as usize];
+        lane.records_free_at = lane.limit.after(lane.records_free_at, bytes, now);
+        lane.limit.take(bytes, now);
     }
 
     /// Waits until a piece of an object of this lane may leave.
@@ -135,10 +144,18 @@ impl Limit {
 
     /// When these bytes may leave.
     fn take(&mut self, bytes: usize, now: Instant) -> Instant {
-        let Some(rate) = self.rate else { return now };
+        if self.rate.is_none() {
+            return now;
+        }
         let at = self.free_at.max(now);
-        self.free_at = at + Duration::from_secs_f64(bytes as f64 / rate);
+        self.free_at = self.after(self.free_at, bytes, now);
         at
+    }
+
+    /// When these bytes are through that leave at `free_at` or later.
+    fn after(&self, free_at: Instant, bytes: usize, now: Instant) -> Instant {
+        let Some(rate) = self.rate else { return now };
+        free_at.max(now) + Duration::from_secs_f64(bytes as f64 / rate)
     }
 }
 
@@ -236,7 +253,11 @@ mod tests {
         assert_eq!(pacer.piece(Lane::Bulk), 1024);
         let wednesday = UtcMicros(1_790_000_000_000_000 + 2 * 86_400_000_000);
         assert_eq!(pacer.hours(wednesday), [true, true, true, false]);
-        assert_eq!(pacer.open(wednesday), [true, true, false, false], "clips are in debt for the last piece");
+        assert_eq!(pacer.open(wednesday), [true, true, true, false], "uploads that wait do not hold up the records");
+        pacer.charge(Lane::Bulk, 1000);
+        assert_eq!(pacer.open(wednesday), [true, true, false, false], "records are in debt for the last batch");
+        let next = pacer.lock().lanes[2].limit.take(1000, now) - now;
+        assert!(next >= Duration::from_millis(2100), "and uploads pay for it: {next:?}");
         pacer.set_lanes(&LanesConfig::default());
         assert_eq!(pacer.open(wednesday), [true; Lane::COUNT]);
     }

@@ -105,3 +105,28 @@ async fn a_limited_lane_keeps_to_its_budget_while_others_go_on() {
     assert!(CLIP as f64 <= budget + SLACK as f64, "the clip took more than the {budget} bytes of its lane");
     assert_eq!(centre.count("streaming.clips").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn records_of_a_limited_lane_go_while_its_objects_upload() {
+    const CROPS: usize = 12;
+    const CROP: usize = 60_000;
+    let (centre, s3) = Centre::behind(&Line::new(FAST), "keys");
+    let mut edge = EdgeBox::new(centre.center.url(), None);
+    edge.stop().await;
+    let detections = LaneConfig { kbit_per_s: 160, windows: Vec::new() };
+    edge.config.sync.lanes = LanesConfig { detections, ..LanesConfig::default() };
+    edge.start();
+    for number in 0..CROPS {
+        edge.detect_with(number as u64, noise(CROP, number as u32).into()).await;
+    }
+    while s3.upward_bytes() < CROP as u64 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Small enough to be up soon beside the others, which take 36 s.
+    edge.detect_with(99, noise(500, 99).into()).await;
+    while centre.count("ai.detections").await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (passed, all) = (s3.upward_bytes(), (CROPS * CROP) as u64);
+    assert!(passed < all * 3 / 4, "{passed} of {all} bytes of pictures had gone before the first passage was told");
+}
