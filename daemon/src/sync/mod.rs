@@ -3,6 +3,7 @@
 
 mod announce;
 mod error;
+mod fastest;
 mod forecast;
 mod housekeeping;
 mod objects;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fastest::Fastest;
 use crate::base::time::UtcMicros;
 use crate::config::{LaneConfig, LanesConfig, Schedule};
 use crate::store::Lane;
@@ -163,8 +164,7 @@ impl Limit {
 #[derive(Debug)]
 struct Uplink {
     limit: Limit,
-    /// The fastest answer so far: distance and the centre's own work.
-    fastest: Option<Duration>,
+    fastest: Fastest,
     /// The slowest one since the last step.
     slowest: Duration,
     step_at: Instant,
@@ -175,7 +175,7 @@ struct Uplink {
 impl Uplink {
     fn new(now: Instant) -> Self {
         let limit = Limit { rate: None, free_at: now };
-        Self { limit, fastest: None, slowest: Duration::ZERO, step_at: now, unmeasured: 0 }
+        Self { limit, fastest: Fastest::new(now), slowest: Duration::ZERO, step_at: now, unmeasured: 0 }
     }
 
     fn sent(&mut self, bytes: usize) {
@@ -183,8 +183,8 @@ impl Uplink {
     }
 
     fn answered(&mut self, latency: Duration, now: Instant) {
-        let fastest = self.fastest.map_or(latency, |fastest| fastest.min(latency));
-        self.fastest = Some(fastest);
+        // Uploads that slow down empty the queue every few seconds, so the fastest of minutes is an answer without one.
+        let (fastest, _) = self.fastest.take(latency, now);
         self.slowest = self.slowest.max(latency);
         let since = now.duration_since(self.step_at);
         if since < STEP {
@@ -210,32 +210,69 @@ impl Uplink {
 mod tests {
     use super::*;
 
-    /// A line of `capacity` bytes a second with a queue, the uploads as the pacer lets them, and what an answer takes.
+    /// A line of that many bytes a second, its queue, and the uploads as the pacer lets them.
+    struct Line {
+        uplink: Uplink,
+        now: Instant,
+        queue: f64,
+    }
+
+    const CAPACITY: f64 = 250_000.0;
+    const QUEUE_MAX: f64 = 1_000_000.0;
+
+    impl Line {
+        fn new() -> Self {
+            let now = Instant::now();
+            let mut uplink = Uplink::new(now);
+            uplink.answered(Duration::from_millis(40), now);
+            Self { uplink, now, queue: 0.0 }
+        }
+
+        /// Tenths of a second, with answers from that far away: the share of them with a long queue, and of the line that
+        /// was used.
+        fn run(&mut self, tenths: u32, distance: Duration) -> (f64, f64) {
+            let (mut late, mut delivered) = (0, 0.0);
+            for _ in 0..tenths {
+                // TCP takes what it gets until the queue is full.
+                let offered = self.uplink.limit.rate.unwrap_or(10.0 * CAPACITY) / 10.0;
+                let taken = offered.min(QUEUE_MAX - self.queue + CAPACITY / 10.0);
+                self.uplink.sent(taken as usize);
+                self.queue += taken;
+                let through = self.queue.min(CAPACITY / 10.0);
+                self.queue -= through;
+                self.now += Duration::from_millis(100);
+                self.uplink.answered(distance + Duration::from_secs_f64(self.queue / CAPACITY), self.now);
+                delivered += through;
+                late += i32::from(self.queue / CAPACITY > 0.6);
+            }
+            let tenths = f64::from(tenths);
+            (f64::from(late) / tenths, delivered / (CAPACITY * tenths / 10.0))
+        }
+    }
+
     #[test]
     fn uploads_fill_the_line_without_filling_its_queue() {
-        let (capacity, queue_max) = (250_000.0, 1_000_000.0);
-        let mut now = Instant::now();
-        let mut uplink = Uplink::new(now);
-        uplink.answered(Duration::from_millis(40), now);
-        let mut queue: f64 = 0.0;
-        let (mut late, mut steps, mut delivered) = (0, 0, 0.0);
-        for step in 0..600 {
-            // A tenth of a second: TCP takes what it gets until the queue is full.
-            let offered = uplink.limit.rate.unwrap_or(10.0 * capacity) / 10.0;
-            let taken = offered.min(queue_max - queue + capacity / 10.0);
-            uplink.sent(taken as usize);
-            queue += taken;
-            let through = queue.min(capacity / 10.0);
-            queue -= through;
-            now += Duration::from_millis(100);
-            uplink.answered(Duration::from_secs_f64(0.04 + queue / capacity), now);
-            if step >= 200 {
-                (steps, delivered) = (steps + 1, delivered + through);
-                late += i32::from(queue / capacity > 0.6);
-            }
-        }
-        assert!(late * 50 < steps, "{late} of {steps} tenths of a second with a long queue");
-        assert!(delivered > 0.75 * capacity * f64::from(steps) / 10.0, "{delivered}");
+        let near = Duration::from_millis(40);
+        let mut line = Line::new();
+        line.run(200, near);
+        let (late, used) = line.run(400, near);
+        assert!(late < 0.02 && used > 0.75, "late {late}, used {used}");
+        // For hours: what is taken for the way there and back does not grow with the queue.
+        line.run(100_000, near);
+        let (late, used) = line.run(10_000, near);
+        assert!(late < 0.02 && used > 0.75, "late {late}, used {used}");
+    }
+
+    #[test]
+    fn uploads_recover_when_the_way_is_longer_for_good() {
+        let mut line = Line::new();
+        line.run(600, Duration::from_millis(40));
+        let far = Duration::from_millis(440);
+        let (_, used) = line.run(3_000, far);
+        assert!(used < 0.5, "taken for a full line: {used}");
+        line.run(4_000, far);
+        let (late, used) = line.run(3_000, far);
+        assert!(late < 0.02 && used > 0.75, "late {late}, used {used}");
     }
 
     #[test]

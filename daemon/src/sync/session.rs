@@ -103,7 +103,7 @@ impl Session<'_> {
         let max_bytes = limits.frame_bytes.min(limits.batch_raw_bytes / 2).saturating_sub(SLACK).max(SLACK) as usize;
         let mut flow = Flow {
             sent,
-            window: Window::new(slots, max_bytes),
+            window: Window::new(slots, max_bytes, Instant::now()),
             max_records: self
                 .batch_records
                 .min(limits.batch_records as usize)

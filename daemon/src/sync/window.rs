@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fastest::Fastest;
+
 /// Answers later than the fastest by this much mean that too much is on its way.
 const LATE: Duration = Duration::from_millis(250);
 const PROMPT: Duration = Duration::from_millis(150);
@@ -27,7 +29,7 @@ pub(super) struct Window {
     /// Bytes of all batches together, before compression; of one batch.
     bytes: usize,
     batch_max: usize,
-    fastest: Option<Duration>,
+    fastest: Fastest,
 }
 
 /// What the next batch may hold.
@@ -40,8 +42,8 @@ pub(super) enum Room {
 }
 
 impl Window {
-    pub(super) fn new(slots: usize, batch_max: usize) -> Self {
-        Self { sent: VecDeque::new(), slots, bytes: BYTES_FIRST, batch_max, fastest: None }
+    pub(super) fn new(slots: usize, batch_max: usize, now: Instant) -> Self {
+        Self { sent: VecDeque::new(), slots, bytes: BYTES_FIRST, batch_max, fastest: Fastest::new(now) }
     }
 
     pub(super) fn room(&self) -> Room {
@@ -71,10 +73,13 @@ impl Window {
             self.sent.pop_front();
         }
         let took = took?;
-        let fastest = self.fastest.map_or(took, |fastest| fastest.min(took));
-        self.fastest = Some(fastest);
+        let (fastest, anew) = self.fastest.take(took, now);
         let late = took.saturating_sub(fastest);
-        if late > LATE {
+        if anew {
+            // A full window makes each answer wait behind others. Only a small one tells what an answer takes by itself;
+            // otherwise what is taken for that would grow from span to span.
+            self.bytes = BYTES_MIN;
+        } else if late > LATE {
             self.bytes = (self.bytes * 7 / 10).max(BYTES_MIN);
         } else if late < PROMPT && full {
             self.bytes = (self.bytes * 5 / 4).min(self.batch_max * self.slots);
@@ -97,47 +102,76 @@ impl Window {
 mod tests {
     use super::*;
 
-    /// A centre that works through `speed` bytes a second, one batch after the other, behind `distance`.
-    fn run(speed: f64, distance: Duration) -> (f64, Vec<Duration>) {
-        let started = Instant::now();
-        let (mut now, mut free_at) = (started, started);
-        let mut window = Window::new(4, 4 << 20);
-        let mut answers: VecDeque<(u64, Instant)> = VecDeque::new();
-        let (mut seq, mut bytes, mut waits) = (0, 0, Vec::new());
-        while now < started + Duration::from_secs(60) {
-            while let Room::Bytes(room) = window.room() {
-                seq += 1;
-                bytes += room;
-                window.sent(seq, room, now);
-                free_at = free_at.max(now) + Duration::from_secs_f64(room as f64 / speed);
-                answers.push_back((seq, free_at + distance));
-            }
-            let (next, at) = answers.pop_front().unwrap();
-            now = at;
-            waits.extend(window.acked(next, now));
+    /// A centre that works through `speed` bytes a second, one batch after the other.
+    struct Busy {
+        window: Window,
+        now: Instant,
+        free_at: Instant,
+        answers: VecDeque<(u64, Instant)>,
+        seq: u64,
+    }
+
+    impl Busy {
+        fn new() -> Self {
+            let now = Instant::now();
+            let window = Window::new(4, 4 << 20, now);
+            Self { window, now, free_at: now, answers: VecDeque::new(), seq: 0 }
         }
-        (bytes as f64 / 60.0, waits)
+
+        /// Bytes a second, and how long each answer took.
+        fn run(&mut self, seconds: u64, speed: f64, distance: Duration) -> (f64, Vec<Duration>) {
+            let until = self.now + Duration::from_secs(seconds);
+            let (mut bytes, mut waits) = (0, Vec::new());
+            while self.now < until {
+                while let Room::Bytes(room) = self.window.room() {
+                    self.seq += 1;
+                    bytes += room;
+                    self.window.sent(self.seq, room, self.now);
+                    self.free_at = self.free_at.max(self.now) + Duration::from_secs_f64(room as f64 / speed);
+                    self.answers.push_back((self.seq, self.free_at + distance));
+                }
+                let (next, at) = self.answers.pop_front().unwrap();
+                self.now = at;
+                waits.extend(self.window.acked(next, self.now));
+            }
+            waits.sort();
+            (bytes as f64 / seconds as f64, waits)
+        }
     }
 
     #[test]
     fn any_centre_is_kept_busy_and_answers_soon() {
         for (speed, distance_ms) in [(1e5, 10), (1e6, 10), (1e7, 40), (1e6, 600)] {
             let distance = Duration::from_millis(distance_ms);
-            let (rate, mut waits) = run(speed, distance);
-            // The first seconds teach it.
-            waits.drain(..waits.len() / 4);
-            waits.sort();
-            let p99 = waits[waits.len() * 99 / 100].saturating_sub(distance);
-            assert!(p99 < Duration::from_millis(700), "{speed}: {p99:?}");
-            let least = if distance_ms < 100 { 0.8 } else { 0.3 };
-            assert!(rate > least * speed, "{speed}: {rate}");
+            let mut busy = Busy::new();
+            // The first seconds teach it; hours later it is the same.
+            for before in [15, 7200] {
+                busy.run(before, speed, distance);
+                let (rate, waits) = busy.run(600, speed, distance);
+                let p99 = waits[waits.len() * 99 / 100].saturating_sub(distance);
+                assert!(p99 < Duration::from_millis(700), "{speed}: {p99:?}");
+                let least = if distance_ms < 100 { 0.8 } else { 0.3 };
+                assert!(rate > least * speed, "{speed}: {rate}");
+            }
         }
     }
 
     #[test]
+    fn a_way_that_is_longer_for_good_is_used_again() {
+        let (speed, near, far) = (1e6, Duration::from_millis(40), Duration::from_millis(440));
+        let mut busy = Busy::new();
+        busy.run(60, speed, near);
+        let (rate, _) = busy.run(240, speed, far);
+        assert!(rate < 0.2 * speed, "taken for a busy centre: {rate}");
+        busy.run(400, speed, far);
+        let (rate, _) = busy.run(300, speed, far);
+        assert!(rate > 0.3 * speed, "{rate}");
+    }
+
+    #[test]
     fn the_last_slot_is_for_alerts() {
-        let mut window = Window::new(4, 1 << 20);
         let now = Instant::now();
+        let mut window = Window::new(4, 1 << 20, now);
         for seq in 1..=2 {
             assert_eq!(window.room(), Room::Bytes(BYTES_FIRST / 2));
             window.sent(seq, BYTES_FIRST / 2, now);
@@ -149,6 +183,6 @@ mod tests {
         assert!(window.acked(3, now).is_some());
         assert_eq!(window.room(), Room::Bytes(BYTES_FIRST / 2 * 5 / 4));
         assert_eq!(window.acked(3, now), None);
-        assert!(matches!(Window::new(1, 1 << 20).room(), Room::Bytes(_)), "a centre that takes one at a time");
+        assert!(matches!(Window::new(1, 1 << 20, now).room(), Room::Bytes(_)), "a centre that takes one at a time");
     }
 }
