@@ -32,11 +32,12 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
             let mut expired: Option<Instant> = None;
             loop {
                 let mut outbox = store.outbox_status(identity.box_id).await?;
+                let mut went = 0;
                 if outbox.waiting.iter().sum::<u64>() > records_max {
-                    let gone = store.bound_outbox(records_max).await?;
-                    if gone > 0 {
-                        dropped("outbox", "full", gone);
-                        tracing::error!(records = gone, "records went because too many wait for the centre");
+                    went = store.bound_outbox(records_max).await?;
+                    if went > 0 {
+                        dropped("outbox", "full", went);
+                        tracing::error!(records = went, "records went because too many wait for the centre");
                     }
                     outbox = store.outbox_status(identity.box_id).await?;
                 }
@@ -50,7 +51,7 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                 }
                 report.outbox(outbox);
                 if has_centre {
-                    let bytes = bound_spool(&store, bytes_max).await?;
+                    let (bytes, objects) = bound_spool(&store, bytes_max).await?;
                     let spool = Spool {
                         bytes,
                         bytes_max: if bytes_max == 0 { u64::MAX } else { bytes_max },
@@ -58,7 +59,7 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                         records_max,
                         ..Spool::default()
                     };
-                    report.spool(trend.add(UtcMicros::now(), spool));
+                    report.spool(trend.add(UtcMicros::now(), spool, went + objects > 0));
                 }
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}
@@ -70,8 +71,8 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
 }
 
 /// Lets the oldest objects go while more than `max` bytes wait for their upload; their records say so. Returns what
-/// waits then.
-async fn bound_spool(store: &Store, max: u64) -> Result<u64, SyncError> {
+/// waits then, and how many went.
+async fn bound_spool(store: &Store, max: u64) -> Result<(u64, u64), SyncError> {
     let mut bytes = store.spool_bytes().await?;
     let mut gone = 0;
     while max > 0 && bytes > max {
@@ -94,7 +95,7 @@ async fn bound_spool(store: &Store, max: u64) -> Result<u64, SyncError> {
         dropped("spool", "full", gone);
         tracing::error!(objects = gone, "pictures or video went because too much waits for the centre");
     }
-    Ok(bytes)
+    Ok((bytes, gone))
 }
 
 async fn expire(store: &Store, before: UtcMicros, has_centre: bool) -> Result<(), SyncError> {
@@ -238,8 +239,8 @@ mod tests {
             end: UtcMicros(2),
         };
         store.attach_clip(row.id, crate::store::ClipOutcome::Stored(stored)).await.unwrap();
-        assert_eq!(bound_spool(&store, 0).await.unwrap(), 1100, "0 sets no limit");
-        assert_eq!(bound_spool(&store, 1000).await.unwrap(), 400);
+        assert_eq!(bound_spool(&store, 0).await.unwrap(), (1100, 0), "0 sets no limit");
+        assert_eq!(bound_spool(&store, 1000).await.unwrap(), (400, 1));
         assert!(!store.object_path(&clip.sha256).unwrap().exists());
         assert!(store.object_path(&crop.sha256).unwrap().exists());
         // An upload that was under way finds nothing any more.
