@@ -41,6 +41,7 @@ impl Pick {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
     pub object: ObjectRef,
+    /// Of the record, or that of the alerts where the object holds up the chain.
     pub lane: Lane,
     /// Of a record that is new ([`Pick::new_since`]).
     pub new: bool,
@@ -58,8 +59,8 @@ impl Store {
                 }
             };
             for (_, upload) in uploads(c, "b.seq IS NOT NULL AND b.missing > 0", "b.seq", None, limit)? {
-                // Whatever its lane: everything behind it in the chain waits.
-                add(Upload { new: false, ..upload });
+                // Everything behind it in the chain waits, alerts too: whatever its lane, it goes as they do.
+                add(Upload { lane: Lane::Alerts, new: false, ..upload });
             }
             for lane in pick.open() {
                 let filter = "b.seq IS NULL AND b.missing > 0 AND b.lane + b.whole = ?2";

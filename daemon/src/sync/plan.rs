@@ -2,7 +2,7 @@
 
 use gtv_protocol::{Hash, Position, RejectCode};
 
-use crate::store::{Bucket, ObjectRef, Upload};
+use crate::store::{Bucket, Lane, ObjectRef, Upload};
 
 /// Where the box stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Slots {
 }
 
 /// The next object to upload, from `waiting` in the order of delivery. The last slot for a large one is not for video, so
-/// that a backlog of clips never stands before a new picture (invariant S4). Within a lane new and old ones take turns:
+/// that a backlog of clips never stands before a new picture (invariant S4), unless the chain waits for that video. Within a lane new and old ones take turns:
 /// `new_next` says whose turn it is.
 pub fn next_upload<'a>(
     waiting: &'a [Upload],
@@ -143,9 +143,10 @@ pub fn next_upload<'a>(
     let large = running.iter().filter(|object| object.bytes > LARGE).count();
     let video = running.iter().filter(|object| is_video(object)).count();
     let video_max = (slots.large - 1).max(1);
-    let mut may = waiting.iter().filter(|Upload { object, .. }| {
+    let mut may = waiting.iter().filter(|Upload { object, lane, .. }| {
         let fits = object.bytes <= LARGE || large < slots.large;
-        fits && (!is_video(object) || video < video_max) && !running.contains(object)
+        let held_back = is_video(object) && *lane != Lane::Alerts && video >= video_max;
+        fits && !held_back && !running.contains(object)
     });
     let first = may.next()?;
     let other = may.find(|upload| upload.lane == first.lane && upload.new == new_next);
@@ -158,7 +159,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::Lane;
 
     fn position(epoch: i64, seq: u64, hash: u8) -> Position {
         Position { epoch, seq, hash: HexBytes([hash; 32]) }
@@ -243,6 +243,15 @@ mod tests {
             let none_free = Slots { all: running.len(), large };
             prop_assert!(next_upload(&waiting, &running, none_free, true).is_none());
         }
+    }
+
+    #[test]
+    fn video_that_holds_up_the_chain_takes_the_last_slot() {
+        let clips: Vec<_> = (0..4).map(|i| upload(i, Bucket::Recordings, Lane::Bulk, false)).collect();
+        let running: Vec<_> = clips[..3].iter().map(|clip| clip.object.clone()).collect();
+        assert_eq!(next_upload(&clips, &running, Slots::MANY, true), None);
+        let waiting = [upload(9, Bucket::Recordings, Lane::Alerts, false), clips[3].clone()];
+        assert_eq!(next_upload(&waiting, &running, Slots::MANY, true), waiting.first());
     }
 
     #[test]
