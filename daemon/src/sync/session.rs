@@ -32,11 +32,12 @@ const SILENT_AFTER: Duration = Duration::from_secs(45);
 const ACK_WITHIN: Duration = Duration::from_secs(120);
 const PAUSE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// Where the centre vends nothing now, it is asked again.
-const ASK_AGAIN_US: i64 = 60_000_000;
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// What uploads ask is bounded by how many of them run.
 const ASKS: usize = 16;
-/// Vended access is renewed when this is left of it.
-const RENEW_BEFORE_US: i64 = 120_000_000;
+/// Vended access is renewed when this is left of it, but not more often than each [`RENEW_LEAST`].
+const RENEW_BEFORE: Duration = Duration::from_secs(120);
+const RENEW_LEAST: Duration = Duration::from_secs(30);
 /// Acknowledged records that stay, in case the centre is restored from a backup.
 const KEEP_ACKED: u64 = 100_000;
 const PRUNE_AT_ONCE: usize = 5_000;
@@ -75,7 +76,7 @@ struct Flow {
     /// The question on its way, and since when.
     pinged: Option<(u64, Instant)>,
     pings: u64,
-    renew_at_us: Option<i64>,
+    renew_at: Option<Instant>,
     asked: u64,
     /// Who waits for which answer.
     signatures: BTreeMap<u64, oneshot::Sender<SignedUpload>>,
@@ -115,7 +116,7 @@ impl Session<'_> {
             counted: Instant::now(),
             pinged: None,
             pings: 0,
-            renew_at_us: None,
+            renew_at: None,
             asked: 0,
             signatures: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -125,7 +126,7 @@ impl Session<'_> {
         if welcome.signs_uploads && !self.static_access {
             self.access.send_replace(Some(Access::Signed(Signing { session: welcome.session, asks })));
         } else {
-            self.take_access(welcome.access, &mut flow);
+            self.take_access(welcome.access, &link, &mut flow);
         }
         let mut events = self.store.events();
         let mut tick = tokio::time::interval(TICK);
@@ -255,7 +256,7 @@ impl Session<'_> {
             Message::Ack(ack) => self.on_ack(ack, link, flow).await.map(|()| None),
             Message::Reject(reject) => self.on_reject(reject, flow).await,
             Message::Access(access) => {
-                self.take_access(access, flow);
+                self.take_access(access, link, flow);
                 Ok(None)
             }
             Message::SignedUpload(signed) => {
@@ -368,8 +369,8 @@ impl Session<'_> {
             flow.pinged = Some((flow.pings, now));
             link.send(&Message::Ping { id: flow.pings }).await?;
         }
-        if flow.renew_at_us.is_some_and(|at| UtcMicros::now().0 >= at) {
-            flow.renew_at_us = None;
+        if flow.renew_at.is_some_and(|at| now >= at) {
+            flow.renew_at = None;
             link.send(&Message::RenewAccess).await?;
         }
         if now.duration_since(flow.counted) >= COUNT_EVERY {
@@ -379,25 +380,44 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn take_access(&self, access: Option<gtv_protocol::ObjectAccess>, flow: &mut Flow) {
+    fn take_access(&self, access: Option<gtv_protocol::ObjectAccess>, link: &Link, flow: &mut Flow) {
         if self.static_access {
             return;
         }
         let Some(access) = access else {
             let detail = "the centre vends none and `[sync.s3]` is not set".to_owned();
             self.report.objects(Some(&SyncError::ObjectsAccess { detail }));
-            flow.renew_at_us = Some(UtcMicros::now().0 + ASK_AGAIN_US);
+            flow.renew_at = Some(Instant::now() + ASK_AGAIN);
             return;
         };
-        // Half of its life at the latest, so that a short-lived one is renewed in time too.
-        let now = UtcMicros::now().0;
-        let left = access.expires_us.saturating_sub(now);
-        flow.renew_at_us = Some(access.expires_us.saturating_sub(RENEW_BEFORE_US.min(left / 2)).max(now + 1_000_000));
+        flow.renew_at = Some(Instant::now() + renew_in(access.expires_us, link.centre_time()));
         let access = Access::from_centre(access);
         self.access.send_if_modified(|current| {
             let changed = current.as_ref() != Some(&access);
             *current = Some(access);
             changed
         });
+    }
+}
+
+/// How long until vended access is renewed: half of its life at the latest, so that a short-lived one is renewed in time
+/// too. `centre_time` is by the clock that made it: the box's own may be wrong.
+fn renew_in(expires_us: i64, centre_time: UtcMicros) -> Duration {
+    let life = Duration::from_micros(expires_us.saturating_sub(centre_time.0).max(0) as u64);
+    life.saturating_sub(RENEW_BEFORE.min(life / 2)).max(RENEW_LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_is_renewed_in_time_and_not_all_the_time() {
+        let now = UtcMicros(1_790_000_000_000_000);
+        let after = |life_s: i64| renew_in(now.0 + life_s * 1_000_000, now).as_secs();
+        assert_eq!([after(3600), after(900), after(200), after(40)], [3480, 780, 100, 30]);
+        assert_eq!([after(0), after(-900)], [30, 30], "what has expired is not asked for again and again");
+        assert_eq!(renew_in(i64::MIN, now), RENEW_LEAST);
+        assert!(renew_in(i64::MAX, UtcMicros(0)) > Duration::from_secs(1 << 40));
     }
 }

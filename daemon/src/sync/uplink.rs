@@ -80,6 +80,8 @@ pub(super) struct Link {
     sending: SplitSink<Socket, Frame>,
     inbox: mpsc::Receiver<(Instant, Option<Result<Frame, tungstenite::Error>>)>,
     arrived: Instant,
+    /// The centre's clock as its challenge told, and when that came.
+    centre_clock: (UtcMicros, Instant),
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -113,7 +115,14 @@ impl Link {
             }
         });
         let arrived = Instant::now();
-        let mut link = Self { url: url.to_owned(), sending, inbox, arrived, _reader: AbortOnDropHandle::new(reader) };
+        let mut link = Self {
+            url: url.to_owned(),
+            sending,
+            inbox,
+            arrived,
+            centre_clock: (UtcMicros::now(), arrived),
+            _reader: AbortOnDropHandle::new(reader),
+        };
         let welcome = tokio::time::timeout(ANSWER, link.shake_hands(identity, introduction, outbox))
             .await
             .map_err(|_| link.silent("it does not answer the greeting"))??;
@@ -144,6 +153,7 @@ impl Link {
             Message::Challenge(challenge) => challenge,
             other => return Err(self.unexpected("a challenge", &other)),
         };
+        self.centre_clock = (UtcMicros(challenge.server_time_us), self.arrived);
         let off = UtcMicros::now().0.abs_diff(challenge.server_time_us);
         metrics::gauge!("gtv_sync_clock_offset_seconds").set(off as f64 / 1e6);
         if off > CLOCK_OFF_US {
@@ -223,6 +233,12 @@ impl Link {
     /// When the message that `receive` gave last came in.
     pub(super) fn arrived(&self) -> Instant {
         self.arrived
+    }
+
+    /// What the centre's clock shows now.
+    pub(super) fn centre_time(&self) -> UtcMicros {
+        let (told, at) = self.centre_clock;
+        UtcMicros(told.0.saturating_add_unsigned(at.elapsed().as_micros() as u64))
     }
 
     /// Says goodbye; the centre notices a lost connection anyway.
