@@ -52,9 +52,28 @@ struct Flow {
     /// What was waiting at the last look.
     waiting: Vec<Upload>,
     looked: Option<Instant>,
+    /// Something happened since then.
+    news: bool,
     new_next: bool,
     failures: u32,
     not_before: Option<Instant>,
+}
+
+impl Flow {
+    /// What may be on its way, if anything more may begin now. After a failure one object at a time tests the way.
+    fn slots(&self) -> Option<Slots> {
+        let slots = if self.failures == 0 { Slots::MANY } else { Slots::ONE };
+        let free = self.uploads.len() < slots.all && self.settling.len() < SETTLING_MAX;
+        (free && self.objects.is_some()).then_some(slots)
+    }
+
+    /// When to look for more, unless an upload ends before. What came in the meantime may overtake what waits.
+    fn look_at(&self) -> Instant {
+        match self.looked {
+            Some(looked) if self.news && self.slots().is_some() => looked + FRESH,
+            _ => Instant::now() + IDLE,
+        }
+    }
 }
 
 impl Uploads {
@@ -67,6 +86,7 @@ impl Uploads {
             settling: JoinSet::new(),
             waiting: Vec::new(),
             looked: None,
+            news: false,
             new_next: true,
             failures: 0,
             not_before: None,
@@ -77,7 +97,7 @@ impl Uploads {
                 self.fill(&mut flow).await?;
             }
             let wake = flow.not_before.filter(|time| *time > Instant::now());
-            let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE));
+            let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| flow.look_at()));
             tokio::select! {
                 done = flow.uploads.join_next(), if !flow.uploads.is_empty() => {
                     let (object, used, result) = done.transpose()?.ok_or("an upload vanished")?;
@@ -88,10 +108,11 @@ impl Uploads {
                     flow.waiting.retain(|upload| upload.object != object);
                     flow.running.retain(|other| *other != object);
                 }
-                event = events.recv(), if wake.is_none() && flow.waiting.is_empty() => {
+                event = events.recv(), if wake.is_none() && !flow.news && flow.slots().is_some() => {
                     if matches!(event, Err(broadcast::error::RecvError::Closed)) {
                         return Ok(());
                     }
+                    flow.news = true;
                 }
                 changed = self.access.changed() => {
                     changed?;
@@ -124,20 +145,17 @@ impl Uploads {
         (flow.failures, flow.not_before) = (0, None);
     }
 
-    /// Starts uploads while there are free slots. After a failure one object at a time tests the way.
+    /// Starts uploads while there are free slots.
     async fn fill(&self, flow: &mut Flow) -> Result<(), SyncError> {
-        let Some(objects) = flow.objects.clone() else { return Ok(()) };
-        let slots = if flow.failures == 0 { Slots::MANY } else { Slots::ONE };
+        let Some((slots, objects)) = flow.slots().zip(flow.objects.clone()) else { return Ok(()) };
         let careful = flow.failures > 0;
-        if flow.uploads.len() >= slots.all || flow.settling.len() >= SETTLING_MAX {
-            return Ok(());
-        }
-        let stale = flow.looked.is_none_or(|looked| looked.elapsed() > FRESH);
+        let stale = flow.looked.is_none_or(|looked| looked.elapsed() >= FRESH);
         let now = UtcMicros::now();
         let lanes = self.pacer.hours(now);
         if stale || flow.waiting.len() <= flow.running.len() {
             let pick = Pick { lanes, new_since: now.add_micros(-NEW_US), ..Pick::all(0, 0) };
-            (flow.waiting, flow.looked) = (self.store.objects_to_upload(AHEAD, pick).await?, Some(Instant::now()));
+            (flow.looked, flow.news) = (Some(Instant::now()), false);
+            flow.waiting = self.store.objects_to_upload(AHEAD, pick).await?;
         }
         // Those whose rows are being written count for what is taken already, not for the slots.
         let slots = Slots { all: slots.all + flow.settling.len(), ..slots };

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use chrono::{Datelike, Local};
 use gtv_edge::base::ids::DetectionId;
 use gtv_edge::config::{LaneConfig, LanesConfig, SyncConfig};
+use object_store::ObjectStoreExt;
 
-use crate::harness::{Centre, EdgeBox, noise};
+use crate::harness::{Centre, EdgeBox, key, noise};
 use crate::throttle::Line;
 
 /// Bytes a second of a line that is no obstacle.
@@ -129,4 +130,84 @@ async fn records_of_a_limited_lane_go_while_its_objects_upload() {
     }
     let (passed, all) = (s3.upward_bytes(), (CROPS * CROP) as u64);
     assert!(passed < all * 3 / 4, "{passed} of {all} bytes of pictures had gone before the first passage was told");
+    edge.running.as_ref().unwrap().2.set(&SyncConfig::default());
+    edge.until_delivered().await;
+    assert_eq!(centre.count("ai.detections").await, CROPS as i64 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn pictures_are_seen_at_once_beside_slow_clips() {
+    const CLIPS: i64 = 6;
+    const PICTURES: i64 = 8;
+    let (centre, s3) = Centre::behind(&Line::new(FAST), "keys");
+    let mut edge = EdgeBox::new(centre.center.url(), None);
+    edge.stop().await;
+    // 10,000 bytes a second: the clips take ten minutes.
+    let clips = LaneConfig { kbit_per_s: 80, windows: Vec::new() };
+    edge.config.sync.lanes = LanesConfig { clips, ..LanesConfig::default() };
+    edge.start();
+    for number in 1..=CLIPS {
+        let (id, _) = edge.detect(number as u64).await;
+        edge.attach_clip(id, noise(1 << 20, number as u32)).await;
+    }
+    centre.until_count("ai.detections", CLIPS).await;
+    while s3.upward_bytes() < 50_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    for number in CLIPS + 1..=CLIPS + PICTURES {
+        edge.detect(number as u64).await;
+        centre.until_count("ai.detections", number).await;
+    }
+    // A look each five seconds only would take 40 s.
+    assert!(started.elapsed() < Duration::from_secs(24), "{:?} for {PICTURES} pictures", started.elapsed());
+    assert_eq!(centre.count("streaming.clips").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_alert_does_not_wait_for_the_lane_of_an_object_that_the_centre_lost() {
+    const CLIP: usize = 1 << 20;
+    let (mut centre, s3) = Centre::behind(&Line::new(FAST), "keys");
+    let edge = EdgeBox::new(centre.center.url(), None);
+    let (id, _) = edge.detect(0).await;
+    let clip = edge.attach_clip(id, noise(CLIP, 0)).await;
+    edge.until_delivered().await;
+
+    // The centre goes back to before the clip, which S3 no longer has either.
+    centre.center.stop();
+    centre
+        .sql()
+        .await
+        .batch_execute(
+            "CREATE TEMPORARY TABLE at AS SELECT seq FROM sync.records WHERE kind = 'clip';
+             DELETE FROM streaming.clips;
+             DELETE FROM sync.heads WHERE seq >= (SELECT seq FROM at);
+             DELETE FROM sync.records WHERE seq >= (SELECT seq FROM at);
+             UPDATE sync.chains SET seq = (SELECT seq - 1 FROM at),
+                hash = (SELECT hash FROM sync.records ORDER BY seq DESC LIMIT 1);",
+        )
+        .await
+        .unwrap();
+    centre.bucket(&clip).delete(&key(&edge.identity, &clip)).await.unwrap();
+    // 10,000 bytes a second, and other clips that take all slots for video.
+    let clips = LaneConfig { kbit_per_s: 80, windows: Vec::new() };
+    let lanes = LanesConfig { clips, ..LanesConfig::default() };
+    edge.running.as_ref().unwrap().2.set(&SyncConfig { lanes, ..SyncConfig::default() });
+    let before = s3.upward_bytes();
+    for number in 1..4 {
+        let (id, _) = edge.detect(number).await;
+        edge.attach_clip(id, noise(CLIP, number as u32)).await;
+    }
+    while s3.upward_bytes() < before + 30_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    centre.center.start();
+    edge.alert(DetectionId::new()).await;
+    centre.until_count("ai.alerts", 1).await;
+    assert_eq!(centre.count("streaming.clips").await, 1, "the others keep to their limit");
+    assert_eq!(centre.stored(&edge.identity, &clip).await.len(), CLIP);
+    edge.running.as_ref().unwrap().2.set(&SyncConfig::default());
+    edge.until_delivered().await;
+    assert_eq!(centre.count("streaming.clips").await, 4);
+    centre.assert_chains_are_whole().await;
 }
