@@ -75,7 +75,7 @@ pub struct Hello {
     pub epoch: i64,
     /// Last number given out in `epoch`; 0 if none.
     pub last_seq: u64,
-    /// One-time enrolment code, only while the box is not known to the center.
+    /// One-time enrolment code where the box has one configured; the center looks at it only while it does not know the box.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrol_code: Option<String>,
 }

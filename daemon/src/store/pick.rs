@@ -115,16 +115,31 @@ pub(super) fn ready_rows(c: &Connection, pick: &Pick, limit: usize) -> Result<Ve
             // More waits than fits. Only what stands for itself may overtake: a camera's new name must not come
             // before its old one.
             let alone = |row: &OutboxRow| matches!(row.kind.as_str(), "detection" | "clip");
-            let newest = of_lane(c, lane, "id DESC", room / 2)?;
-            rows.extend(newest.into_iter().filter(|row| row.created_at >= pick.new_since && alone(row)));
+            let mut newest = of_lane(c, lane, "id DESC", room / 2)?;
+            newest.retain(|row| row.created_at >= pick.new_since && alone(row));
+            take_turns(&mut rows, newest, oldest, limit);
+        } else {
+            rows.extend(oldest);
         }
-        for row in oldest {
+    }
+    Ok(rows)
+}
+
+/// Adds one of each in turn up to `limit` rows, each row once. A batch may end at any of them, when its bytes are full:
+/// both have had their half of it.
+fn take_turns(rows: &mut Vec<OutboxRow>, newest: Vec<OutboxRow>, oldest: Vec<OutboxRow>, limit: usize) {
+    let (mut newest, mut oldest) = (newest.into_iter(), oldest.into_iter());
+    loop {
+        let turn = [newest.next(), oldest.next()];
+        if turn.iter().all(Option::is_none) {
+            return;
+        }
+        for row in turn.into_iter().flatten() {
             if rows.len() < limit && rows.iter().all(|other| other.id != row.id) {
                 rows.push(row);
             }
         }
     }
-    Ok(rows)
 }
 
 fn of_lane(c: &Connection, lane: Lane, order: &str, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
@@ -162,7 +177,7 @@ mod tests {
         };
         let pick = Pick { new_since, ..Pick::all(4, 1 << 20) };
         let first = store.next_batch(BoxId::default(), 0, pick).await.unwrap();
-        assert_eq!(plates(&first), ["09", "08", "00", "01"], "half for the newest, half for what waits longest");
+        assert_eq!(plates(&first), ["09", "00", "08", "01"], "the newest and what waits longest take turns");
         let rest = store.next_batch(BoxId::default(), 4, Pick { new_since, ..Pick::all(9, 1 << 20) }).await.unwrap();
         assert_eq!(plates(&rest), ["02", "03", "06", "07"], "all fits: in the order in which it was made");
         let waiting = store.objects_to_upload(9, pick).await.unwrap();
