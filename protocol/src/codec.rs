@@ -19,6 +19,11 @@ pub enum CodecError {
     Empty,
     #[error("frame tag {0} is not known to this version")]
     UnknownTag(u8),
+    #[error(
+        "expected a message of at most {max} bytes that is no batch, the frame has {found} bytes and tag {tag}; send \
+         batches after the Welcome"
+    )]
+    NotControl { found: usize, tag: u8, max: usize },
     #[error("the batch holds more than {max} bytes after decompression; send smaller batches")]
     BatchTooLarge { max: usize },
     #[error("the batch has {found} {what}, 1 to {max} are allowed")]
@@ -65,6 +70,15 @@ pub fn decode(frame: &[u8]) -> Result<Message, CodecError> {
             Ok(Message::Batch(batch))
         }
         Some((&tag, _)) => Err(CodecError::UnknownTag(tag)),
+    }
+}
+
+/// Reads a message that may not be a batch: of a stranger nothing is decompressed, and nothing longer is parsed.
+pub fn decode_control(frame: &[u8], bytes_max: usize) -> Result<Message, CodecError> {
+    match frame.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&TAG_CONTROL, json)) if frame.len() <= bytes_max => Ok(serde_json::from_slice(json)?),
+        Some((&tag, _)) => Err(CodecError::NotControl { found: frame.len(), tag, max: bytes_max }),
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::chain::{Position, follow};
 use crate::message::{Batch, Message};
-use crate::{Body, auth, codec};
+use crate::{Body, auth, codec, limits};
 
 pub type Target = fn(&[u8]);
 
@@ -24,7 +24,11 @@ pub fn run(name: &str, data: &[u8]) {
 
 /// A WebSocket message as it arrives.
 fn frame(data: &[u8]) {
-    let Ok(message) = codec::decode(data) else { return };
+    let message = codec::decode(data);
+    if let Ok(control) = codec::decode_control(data, limits::GREETING_BYTES_MAX) {
+        assert!(!matches!(control, Message::Batch(_)) && message.is_ok(), "a stranger is read more strictly");
+    }
+    let Ok(message) = message else { return };
     // What was read may be too large to be written again, with other spaces and numbers.
     if let Ok(again) = codec::encode(&message) {
         codec::decode(&again).expect("what was written can be read");

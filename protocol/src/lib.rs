@@ -35,7 +35,7 @@ pub mod status;
 
 pub use body::{Body, BodyError, Kind, PlateText};
 pub use chain::{ChainFault, Position};
-pub use codec::{CodecError, decode, encode};
+pub use codec::{CodecError, decode, decode_control, encode};
 pub use hex_bytes::{Hash, Nonce, PublicKey, Signature};
 pub use message::{
     Ack, Batch, Challenge, FinishUpload, FinishedUpload, Hello, Message, ObjectAccess, Proof, Refusal, RefusalCode,

@@ -2,6 +2,8 @@
 
 /// Bytes of one WebSocket message.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a Hello or a Proof, before which the other side is a stranger.
+pub const GREETING_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one batch after decompression.
 pub const BATCH_RAW_BYTES_MAX: usize = 16 << 20;
 /// Records in one batch.

@@ -2,7 +2,7 @@
 //! an answer for how full its uplink is, and the center's own work must not look like that.
 
 use super::socket::{End, Socket};
-use gtv_protocol::{Message, decode};
+use gtv_protocol::{Message, decode_control};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
@@ -70,10 +70,7 @@ impl Ahead {
 
 /// The answer, if that is what the frame is.
 fn ping(frame: &[u8]) -> Option<Message> {
-    if frame.len() > PING_BYTES_MAX {
-        return None;
-    }
-    match decode(frame) {
+    match decode_control(frame, PING_BYTES_MAX) {
         Ok(Message::Ping { id }) => Some(Message::Pong { id }),
         _ => None,
     }

@@ -1,22 +1,29 @@
 //! Hello, Challenge, Proof, Welcome.
 
 use super::socket::{End, Socket};
-use super::{Center, Session, bad_message, database_down, now_us};
+use super::{Center, Session, bad_message, database_down, now_us, unavailable};
 use crate::db::boxes::Admission;
 use crate::metrics;
 use ::metrics::counter;
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{
-    Challenge, Hello, Message, Position, Proof, Refusal, RefusalCode, SessionLimits, VersionRange, Welcome, auth,
+    Challenge, CodecError, Hello, Message, Position, Proof, Refusal, RefusalCode, SessionLimits, VersionRange, Welcome,
+    auth, decode_control, limits,
 };
 use std::time::Duration;
 use tracing::{Span, info, warn};
 use uuid::Uuid;
 
-/// For each of the two messages of the box.
+/// Connections that have not proved who they are: each may send a frame of 4 MiB before it is looked at. More than one
+/// address can begin within two steps at the thousand requests a minute that HAProxy lets through.
+pub const STRANGERS_MAX: usize = 1000;
+/// For each of the two messages of the box, and for the places of others to become free before.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Session, End> {
+    let Ok(Ok(stranger)) = tokio::time::timeout(STEP_TIMEOUT, center.strangers.acquire()).await else {
+        return Err(End::Refused(unavailable("too many boxes are dialing at once".to_owned())));
+    };
     let hello_frame = socket.receive(STEP_TIMEOUT).await?;
     let hello = read_hello(&hello_frame).map_err(End::Refused)?;
     Span::current().record("box_id", tracing::field::display(hello.box_id));
@@ -33,7 +40,7 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
 
     let nonce = HexBytes(rand::random());
     socket.send(&Message::Challenge(Challenge { nonce, server_time_us: now_us() })).await?;
-    let Proof { signature } = match gtv_protocol::decode(&socket.receive(STEP_TIMEOUT).await?) {
+    let Proof { signature } = match greeting(&socket.receive(STEP_TIMEOUT).await?) {
         Ok(Message::Proof(proof)) => proof,
         Ok(_) => return Err(End::Refused(bad_message("a Proof must follow the Challenge".to_owned()))),
         Err(e) => return Err(End::Refused(bad_message(e.to_string()))),
@@ -42,6 +49,7 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
         let message = "the Proof is not a signature of this Hello by the key it names".to_owned();
         return Err(refused(RefusalCode::BadSignature, message));
     }
+    drop(stranger);
 
     let admission = center.db.admit(&hello, center.enrol).await.map_err(|e| End::Refused(database_down(&e)))?;
     let (tenant, prefeitura) = match admission {
@@ -76,13 +84,17 @@ pub async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> Result<Sessi
 }
 
 fn read_hello(frame: &[u8]) -> Result<Hello, Refusal> {
-    let hello = match gtv_protocol::decode(frame) {
+    let hello = match greeting(frame) {
         Ok(Message::Hello(hello)) => hello,
         Ok(_) => return Err(bad_message("a session begins with a Hello".to_owned())),
         Err(e) => return Err(bad_message(e.to_string())),
     };
     hello.validate().map_err(|problem| bad_message(format!("Hello: {problem}")))?;
     Ok(hello)
+}
+
+fn greeting(frame: &[u8]) -> Result<Message, CodecError> {
+    decode_control(frame, limits::GREETING_BYTES_MAX)
 }
 
 /// An old epoch cannot go on; a box that knows less than the center has an old copy of its database.

@@ -47,6 +47,7 @@ pub struct Center {
     pub sessions_max: usize,
     access: BoxAccess,
     sessions: Arc<Semaphore>,
+    strangers: Semaphore,
     batches: Semaphore,
     pub stopping: CancellationToken,
 }
@@ -72,6 +73,7 @@ impl Center {
             sessions_max: args.sessions_max,
             access: BoxAccess::new(args)?,
             sessions: Arc::new(Semaphore::new(args.sessions_max)),
+            strangers: Semaphore::new(handshake::STRANGERS_MAX),
             batches: Semaphore::new(BATCHES_AT_A_TIME),
             stopping,
         })

@@ -1,5 +1,6 @@
 //! Who gets in, and what a session answers beside batches.
 
+use futures_util::{SinkExt, StreamExt};
 use gtv_protocol::hex_bytes::HexBytes;
 use gtv_protocol::{Ack, Message, RefusalCode};
 use object_store::ObjectStoreExt;
@@ -75,6 +76,24 @@ async fn garbage_ends_the_session_and_not_the_service() {
     assert!(matches!(uplink.receive().await.unwrap(), Message::Pong { id: 5 }));
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/nothing", 404), ("/sync/v1", 400)] {
         assert_eq!(stage.center.get(path).unwrap().0, status, "{path}");
+    }
+}
+
+/// Whoever has not proved who it is can have nothing decompressed, and nothing long parsed.
+#[tokio::test]
+async fn of_a_stranger_only_a_greeting_is_read() {
+    let stage = Stage::new();
+    let mut fake = FakeBox::new();
+    fake.detect("AAA1A11", None);
+    let mut long = fake.hello();
+    long.name = "x".repeat(20 << 10);
+    for (message, problem) in [(Message::Batch(fake.batch(1, 1)), "tag 2"), (Message::Hello(long), "at most 16384")] {
+        let (mut socket, _) = tokio_tungstenite::connect_async(stage.center.url()).await.unwrap();
+        socket.send(Frame::binary(gtv_protocol::encode(&message).unwrap())).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap().into_data();
+        let Message::Refusal(refusal) = gtv_protocol::decode(&answer).unwrap() else { panic!("no Refusal") };
+        assert_eq!(refusal.code, RefusalCode::BadMessage);
+        assert!(refusal.message.contains(problem), "{}", refusal.message);
     }
 }
 
