@@ -5,9 +5,10 @@ use crate::session::Center;
 use ::metrics::gauge;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Health checks of load balancers give up after a few seconds.
+/// HAProxy gives up after 5 s (`timeout check`).
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// As often as Prometheus scrapes.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
@@ -21,43 +22,53 @@ pub struct Preparation {
     pub readers: AtomicBool,
     /// The buckets were reached once; a later outage does not make the service unready, rows without objects go on.
     pub buckets: AtomicBool,
+    /// What `watch` last heard of the object store.
+    store: Mutex<Option<String>>,
 }
 
-/// Asks PostgreSQL and the object store; ready or not, and what is down.
+/// Asks PostgreSQL; ready or not, and what is down. The object store is not asked: a load balancer that had to wait for
+/// it would take the service for dead.
 pub async fn probe(center: &Center, preparation: &Preparation) -> (bool, Value) {
-    let down = |error: &dyn std::fmt::Display| format!("down: {error}");
-    let (database, store) = tokio::join!(
-        tokio::time::timeout(PROBE_TIMEOUT, center.db.ping()),
-        tokio::time::timeout(PROBE_TIMEOUT, center.objects.ping()),
-    );
+    let database = heard(center.db.ping()).await;
     let schema = preparation.schema.load(Ordering::Relaxed);
     let buckets = preparation.buckets.load(Ordering::Relaxed);
-    let (has_database, has_store) = (matches!(database, Ok(Ok(()))), matches!(store, Ok(Ok(()))));
-    let ready = has_database && schema && buckets && !center.stopping.is_cancelled();
-    let up = |yes: bool| f64::from(u8::from(yes));
+    let ready = database.is_ok() && schema && buckets && !center.stopping.is_cancelled();
     gauge!(metrics::READY).set(up(ready));
-    gauge!(metrics::DATABASE_CONNECTED).set(up(has_database));
-    gauge!(metrics::STORE_CONNECTED).set(up(has_store));
-    let text = |result: &Result<Result<(), String>, _>| match result {
-        Ok(Ok(())) => "ok".to_owned(),
-        Ok(Err(error)) => down(error),
-        Err(_) => down(&format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
-    };
+    gauge!(metrics::DATABASE_CONNECTED).set(up(database.is_ok()));
+    let store = preparation.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let report = json!({
         "ready": ready,
-        "database": text(&database.map(|r| r.map_err(|e| e.to_string()))),
-        "object_store": text(&store.map(|r| r.map_err(|e| e.to_string()))),
+        "database": text(database),
+        "object_store": store.unwrap_or_else(|| "not asked yet".to_owned()),
         "schema": if schema { "ok" } else { "not migrated yet" },
         "buckets": if buckets { "ok" } else { "not reached yet" },
     });
     (ready, report)
 }
 
+/// What a server says, or that it says nothing.
+async fn heard<E: std::fmt::Display>(ping: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    match tokio::time::timeout(PROBE_TIMEOUT, ping).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
+    }
+}
+
+fn text(heard: Result<(), String>) -> String {
+    heard.map_or_else(|problem| format!("down: {problem}"), |()| "ok".to_owned())
+}
+
+fn up(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
 /// Keeps the metrics of the servers and of the pool true although nobody asks for `/readyz`.
 pub async fn watch(center: &Center, preparation: &Preparation) {
     gauge!(metrics::SESSIONS_MAX).set(center.sessions_max as f64);
     loop {
-        probe(center, preparation).await;
+        let (store, _) = tokio::join!(heard(center.objects.ping()), probe(center, preparation));
+        gauge!(metrics::STORE_CONNECTED).set(up(store.is_ok()));
+        *preparation.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(text(store));
         let (used, idle, waiting) = center.db.load();
         gauge!(metrics::DATABASE_POOL, "state" => "used").set(used as f64);
         gauge!(metrics::DATABASE_POOL, "state" => "idle").set(idle as f64);

@@ -22,7 +22,7 @@ const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 struct Stage {
     postgres: Postgres,
-    _garage: Garage,
+    garage: Garage,
     centers: [Center; 2],
     haproxy: Haproxy,
 }
@@ -34,7 +34,7 @@ impl Stage {
         let addresses = centers.each_ref().map(Center::address);
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/haproxy.cfg");
         let haproxy = Haproxy::start_new(&config, addresses.each_ref().map(String::as_str));
-        Self { postgres, _garage: garage, centers, haproxy }
+        Self { postgres, garage, centers, haproxy }
     }
 
     /// TLS that trusts the load balancer's authority and nothing else.
@@ -152,6 +152,27 @@ async fn one_of_two_is_killed_under_load_and_its_boxes_move_on() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("nothing came to the service that is up again");
+}
+
+#[tokio::test]
+async fn a_silent_object_store_cuts_no_session() {
+    let stage = Stage::new();
+    let mut boxes = Vec::new();
+    for _ in 0..4 {
+        let fake = FakeBox::new();
+        boxes.push((Uplink::dial_with(&stage.haproxy.url(), &fake, Some(stage.tls())).await.unwrap(), fake));
+    }
+    stage.garage.pause();
+    for _ in 0..15 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (uplink, fake) in &mut boxes {
+            fake.detect("AAA1A11", None);
+            let last = fake.head().seq;
+            uplink.send_batch(fake.batch(last, last)).await.unwrap();
+            assert_eq!(uplink.ack().await.seq, last);
+        }
+    }
+    assert_eq!(stage.statuses("/healthz", 1), ["200"], "and new ones find a service");
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ mod client;
 mod support;
 
 use client::{EPOCH, Failure, FakeBox, Uplink, upload};
-use gtv_protocol::{Message, RefusalCode, RejectCode};
+use gtv_protocol::{Message, RefusalCode, RejectCode, SignUpload};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Center, Garage, Postgres};
 use tokio_postgres::NoTls;
 
@@ -83,6 +83,114 @@ async fn an_outage_of_s3_holds_back_only_what_needs_it() {
     garage.start();
     uplink.send_batch(fake.batch(2, 2)).await.unwrap();
     assert_eq!(uplink.ack().await.seq, 2);
+}
+
+/// The way of a firewall that drops, and of a store whose disks hang: it takes connections and says nothing.
+#[tokio::test]
+async fn a_silent_s3_holds_up_nothing_that_does_not_need_it() {
+    const BOXES: usize = 40;
+    const SOON: Duration = Duration::from_secs(20);
+    let (postgres, garage) = (Postgres::start_new(), Garage::start_empty());
+    let center = Center::start_with(&postgres, &garage, &[("GTV_SYNC_BOX_S3_ACCESS", "presigned")]);
+    let mut waiting = Vec::new();
+    for _ in 0..BOXES {
+        let mut fake = FakeBox::new();
+        fake.detect("AAA1A11", None);
+        for n in 0..20 {
+            let content = format!("crop {n} of {}", fake.id);
+            let crop = fake.object("lpr-images", content.as_bytes());
+            fake.detect("AAA1A12", Some(&crop));
+        }
+        waiting.push((Uplink::dial(&center.url(), &fake).await.unwrap(), fake));
+    }
+    let mut other = FakeBox::new();
+    let mut alerting = Uplink::dial(&center.url(), &other).await.unwrap();
+
+    garage.pause();
+    for (uplink, fake) in &mut waiting {
+        uplink.send_batch(fake.batch(1, 21)).await.unwrap();
+    }
+    // Longer than the store's silence is waited for, and then again: more boxes wait than are worked on at a time.
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(25) {
+        other.detect("ZZZ9Z99", None);
+        let last = other.head().seq;
+        alerting.send_batch(other.batch(last, last)).await.unwrap();
+        let ack = tokio::time::timeout(SOON, alerting.ack()).await.expect("of a record without objects");
+        assert_eq!(ack.seq, last);
+        assert_eq!(center.get("/readyz").unwrap().0, 200);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    while !center.get("/readyz").unwrap().1.contains("\"object_store\":\"down: ") {
+        assert!(started.elapsed() < Duration::from_secs(90), "it says so: {:?}", center.get("/readyz"));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // An upload in parts asks the store; batches of the same box go on meanwhile.
+    let parts = other.object("recordings", b"of some megabytes");
+    let ask = SignUpload {
+        id: 7,
+        bucket: parts.bucket,
+        sha256: parts.sha256,
+        bytes: 20 << 20,
+        content_type: "video/mp4".to_owned(),
+        upload: None,
+        first_part: 0,
+        parts: 2,
+    };
+    alerting.send(Message::SignUpload(ask)).await.unwrap();
+    other.detect("ZZZ9Z99", None);
+    let last = other.head().seq;
+    alerting.send_batch(other.batch(last, last)).await.unwrap();
+    assert_eq!(alerting.ack().await.seq, last, "before the signature");
+
+    for (uplink, _) in &mut waiting {
+        assert_eq!(uplink.ack().await.seq, 1, "what needs no object");
+        let reject = uplink.reject().await;
+        assert_eq!((reject.seq, reject.code), (2, RejectCode::ObjectStoreDown));
+    }
+    garage.resume();
+    let (uplink, fake) = &mut waiting[0];
+    for record in &fake.chain[1..] {
+        let n = record.seq - 2;
+        upload(&garage, &record.objects[0], format!("crop {n} of {}", fake.id).as_bytes()).await;
+    }
+    let started = Instant::now();
+    loop {
+        uplink.send_batch(fake.batch(2, 21)).await.unwrap();
+        match uplink.receive().await.unwrap() {
+            Message::Ack(ack) if ack.seq == 21 => break,
+            Message::Ack(_) => {}
+            Message::Reject(reject) => assert_eq!(reject.code, RejectCode::ObjectStoreDown),
+            other => panic!("{other:?}"),
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "the store is back:\n{}", center.log());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_token_service_keeps_no_box_out() {
+    let (postgres, garage) = (Postgres::start_new(), Garage::start_empty());
+    // Nobody ever accepts: the kernel takes the connections.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let settings = [("GTV_SYNC_BOX_S3_ACCESS", "sts"), ("GTV_SYNC_STS_ENDPOINT", endpoint.as_str())];
+    let center = Center::start_with(&postgres, &garage, &settings);
+    let mut fake = FakeBox::new();
+    let mut uplink = Uplink::dial(&center.url(), &fake).await.unwrap();
+    assert!(uplink.welcome.access.is_none());
+    fake.detect("AAA1A11", None);
+    uplink.send(Message::RenewAccess).await.unwrap();
+    uplink.send_batch(fake.batch(1, 1)).await.unwrap();
+    // Neither waits for the other.
+    let answers = [uplink.receive().await.unwrap(), uplink.receive().await.unwrap()];
+    assert!(answers.iter().any(|answer| matches!(answer, Message::Ack(ack) if ack.seq == 1)), "{answers:?}");
+    assert!(answers.iter().any(|answer| matches!(answer, Message::Access(None))), "{answers:?}");
+    assert!(
+        center.get("/healthz").unwrap().1.contains("does not answer: nothing came"),
+        "{:?}",
+        center.get("/healthz")
+    );
 }
 
 #[tokio::test]

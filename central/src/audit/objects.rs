@@ -103,7 +103,7 @@ impl<'a> ObjectAudit<'a> {
         let StoredObject { bucket, key, sha256, bytes, .. } = &object;
         if self.unanswered.load(Ordering::Relaxed) >= UNANSWERED_MAX {
             let problem = format!("S3 did not answer about {UNANSWERED_MAX} objects in a row");
-            let fault = ObjectFault::Down { bucket: bucket.clone(), key: key.clone(), problem };
+            let fault = ObjectFault::Down { bucket: bucket.clone(), key: key.clone(), problem, silent: false };
             return (object, age_days, Err(fault));
         }
         let result = self.objects.check(bucket, key, sha256, *bytes, self.depth).await;

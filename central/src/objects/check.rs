@@ -8,6 +8,7 @@ use gtv_protocol::hex_bytes::HexBytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 /// Why an object does not back its record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,13 @@ pub enum ObjectFault {
     #[error("object {bucket}/{key} {problem}: upload it again, then send the record again")]
     Mismatch { bucket: String, key: String, problem: String },
     #[error("object {bucket}/{key} could not be checked: {problem}")]
-    Down { bucket: String, key: String, problem: String },
+    Down {
+        bucket: String,
+        key: String,
+        problem: String,
+        /// Not even an error came: whoever asks for another object would wait as long.
+        silent: bool,
+    },
 }
 
 impl ObjectFault {
@@ -59,23 +66,27 @@ impl Objects {
             Error::NotFound { .. } => missing(),
             error => {
                 let (bucket, key) = place();
-                ObjectFault::Down { bucket, key, problem: error.to_string() }
+                ObjectFault::Down { bucket, key, problem: error.to_string(), silent: false }
             }
+        };
+        let silence = |_| {
+            let ((bucket, key), seconds) = (place(), self.silence_max.as_secs());
+            ObjectFault::Down { bucket, key, problem: format!("nothing came for {seconds} s"), silent: true }
         };
         let Some(store) = self.store(bucket) else { return Err(missing()) };
         let path = Path::parse(key).map_err(|_| missing())?;
         let wrong_size = |found: u64| mismatch(format!("has {found} bytes instead of {bytes}"));
         if depth == Depth::Size || matches!(depth, Depth::Content { bytes_max } if bytes > bytes_max) {
-            let found = store.head(&path).await.map_err(fault)?.size;
+            let found = timeout(self.silence_max, store.head(&path)).await.map_err(silence)?.map_err(fault)?.size;
             return if found == bytes { Ok(Checked::Size) } else { Err(wrong_size(found)) };
         }
-        let answer = store.get(&path).await.map_err(fault)?;
+        let answer = timeout(self.silence_max, store.get(&path)).await.map_err(silence)?.map_err(fault)?;
         if answer.meta.size != bytes {
             return Err(wrong_size(answer.meta.size));
         }
         let mut sha = Sha256::new();
         let mut stream = answer.into_stream();
-        while let Some(chunk) = stream.next().await {
+        while let Some(chunk) = timeout(self.silence_max, stream.next()).await.map_err(silence)? {
             sha.update(&chunk.map_err(fault)?);
         }
         let found: Hash = HexBytes(sha.finalize().into());

@@ -19,8 +19,10 @@ pub const BUCKETS: [&str; 4] = ["recordings", "snapshots", "lpr-images", "export
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole request with its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest wait for the next bytes of an object that is read for the audit.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Longest wait of a check for an answer and for the next bytes, with connecting and trying again: a box waits; and of the
+/// audit, where nobody does.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+const AUDIT_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The box sends again by itself, so a dead store is reported soon.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -38,20 +40,22 @@ pub enum ObjectsError {
 pub struct Objects {
     stores: BTreeMap<&'static str, AmazonS3>,
     settings: S3Args,
+    silence_max: Duration,
 }
 
 impl Objects {
     /// Prepares the clients; nothing is connected yet.
     pub fn new(settings: &S3Args) -> Result<Self, ObjectsError> {
-        Self::with(settings, client_options(settings))
+        Self::with(settings, client_options(settings), SILENCE_MAX)
     }
 
     /// The same for reading objects of any size: a request may last as long as something comes.
     pub fn patient(settings: &S3Args) -> Result<Self, ObjectsError> {
-        Self::with(settings, client_options(settings).with_timeout_disabled().with_read_timeout(SILENCE_MAX))
+        let options = client_options(settings).with_timeout_disabled().with_read_timeout(AUDIT_SILENCE_MAX);
+        Self::with(settings, options, AUDIT_SILENCE_MAX)
     }
 
-    fn with(settings: &S3Args, options: ClientOptions) -> Result<Self, ObjectsError> {
+    fn with(settings: &S3Args, options: ClientOptions, silence_max: Duration) -> Result<Self, ObjectsError> {
         let mut stores = BTreeMap::new();
         for bucket in BUCKETS {
             let retry = RetryConfig { max_retries: 2, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
@@ -68,7 +72,7 @@ impl Objects {
                 .map_err(|e| ObjectsError::Settings { bucket: bucket.to_owned(), problem: e.to_string() })?;
             stores.insert(bucket, store);
         }
-        Ok(Self { stores, settings: settings.clone() })
+        Ok(Self { stores, settings: settings.clone(), silence_max })
     }
 
     fn store(&self, bucket: &str) -> Option<&AmazonS3> {
@@ -90,7 +94,7 @@ impl Objects {
         Ok(url.to_string())
     }
 
-    /// One request, for `/readyz`: any answer about a key that does not exist will do.
+    /// One request, for what `/readyz` says: any answer about a key that does not exist will do.
     pub async fn ping(&self) -> Result<(), ObjectsError> {
         let Some(store) = self.store(BUCKETS[0]) else { return Ok(()) };
         match store.head(&Path::from("gtv-sync/readiness-probe")).await {

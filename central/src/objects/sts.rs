@@ -10,6 +10,7 @@ use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpClient, HttpConnector, HttpRequestBody, ReqwestConnector};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What AssumeRole takes at least and at most, in seconds.
@@ -45,6 +46,11 @@ impl Sts {
             token: None,
         };
         Ok(Self { client, endpoint, region: settings.s3_region.clone(), role_arn, credential })
+    }
+
+    /// For whoever did not wait longer than that.
+    pub fn silent(&self, waited: Duration) -> StsError {
+        StsError::Down { endpoint: self.endpoint.clone(), problem: format!("nothing came for {} s", waited.as_secs()) }
     }
 
     /// Keys that may write under `prefix` of `buckets`, and until when (microseconds since 1970).

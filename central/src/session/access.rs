@@ -10,8 +10,12 @@ use ::metrics::counter;
 use gtv_protocol::message::ObjectCredentials;
 use gtv_protocol::{FinishUpload, FinishedUpload, Message, ObjectAccess, Refusal, SignUpload, SignedUpload, record};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
+
+/// A box waits 20 s for its Welcome; without keys it asks again each minute.
+const TOKEN_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -103,7 +107,9 @@ impl BoxAccess {
             Way::Own | Way::Presigned(_) => return None,
             Way::Keys(keys) => (keys.clone(), now_us() + i64::from(self.minutes) * 60_000_000),
             Way::Sts(sts) => {
-                let given = sts.assume_role(box_id, &buckets, &prefix, self.minutes).await;
+                let asked = sts.assume_role(box_id, &buckets, &prefix, self.minutes);
+                let given = tokio::time::timeout(TOKEN_WITHIN, asked).await;
+                let given = given.unwrap_or_else(|_| Err(sts.silent(TOKEN_WITHIN)));
                 self.note(&given);
                 given.ok()?
             }

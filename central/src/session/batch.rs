@@ -1,39 +1,42 @@
 //! One batch: what was seen before is compared, what is new is checked, written and acknowledged.
 
-use super::review::{misplaced, review};
+use super::checks::check_objects;
+use super::review::review;
+use super::turn::Turn;
 use super::{Center, Session, database_down, now_us, unavailable};
 use crate::db::commit::{Accepted, Head, Outcome, Reviewed};
-use crate::db::objects::{Checked, StoredObject};
+use crate::db::objects::StoredObject;
 use crate::db::proofs::Verdict;
 use crate::live;
 use crate::metrics;
-use crate::objects::check::{Depth, ObjectFault};
 use ::metrics::{counter, histogram};
-use futures_util::{FutureExt, StreamExt, stream};
 use gtv_protocol::record::chain_hash;
 use gtv_protocol::{
-    Ack, Batch, ChainFault, Message, ObjectRef, Position, Record, Refusal, RefusalCode, Reject, RejectCode, auth, chain,
+    Ack, Batch, ChainFault, Message, Position, Record, Refusal, RefusalCode, Reject, RejectCode, auth, chain,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tracing::{debug, warn};
 
-/// Objects of a batch checked at a time.
-const CHECKS_AT_A_TIME: usize = 16;
 /// How often a batch starts over because another session of the same box was faster.
 const ATTEMPTS_MAX: usize = 5;
 
 /// Where and why a batch is cut short.
-struct Cut {
-    seq: u64,
-    code: RejectCode,
-    message: String,
-    objects: Vec<gtv_protocol::Hash>,
+pub struct Cut {
+    pub seq: u64,
+    pub code: RejectCode,
+    pub message: String,
+    pub objects: Vec<gtv_protocol::Hash>,
     /// True for what deserves a place among the incidents.
-    incident: bool,
+    pub incident: bool,
 }
 
-pub async fn process(center: &Center, session: &mut Session, batch: Batch) -> Result<Vec<Message>, Refusal> {
+pub async fn process(
+    center: &Center,
+    session: &mut Session,
+    turn: &mut Turn<'_>,
+    batch: Batch,
+) -> Result<Vec<Message>, Refusal> {
     let first = batch.records.first().map_or(0, |record| record.seq);
     if session.hold.is_some_and(|hold| first > hold) {
         counter!(metrics::BATCHES, "outcome" => "skipped").increment(1);
@@ -55,7 +58,7 @@ pub async fn process(center: &Center, session: &mut Session, batch: Batch) -> Re
             Some(position) => position,
             None => center.db.position(box_id, session.epoch).await.map_err(|e| database_down(&e))?,
         };
-        if let Some(replies) = attempt(center, session, &batch, position).await? {
+        if let Some(replies) = attempt(center, session, turn, &batch, position).await? {
             return Ok(replies);
         }
         session.position = None;
@@ -67,6 +70,7 @@ pub async fn process(center: &Center, session: &mut Session, batch: Batch) -> Re
 async fn attempt(
     center: &Center,
     session: &mut Session,
+    turn: &mut Turn<'_>,
     batch: &Batch,
     position: Position,
 ) -> Result<Option<Vec<Message>>, Refusal> {
@@ -82,7 +86,7 @@ async fn attempt(
     }
     let mut new = &records[repeated..repeated + accepted];
 
-    let (objects, object_cut) = check_objects(center, session, batch, new).await?;
+    let (objects, object_cut) = check_objects(center, session.box_id, turn, batch, new).await?;
     if let Some((index, object_cut)) = object_cut {
         new = &new[..index];
         cut = Some(object_cut);
@@ -154,99 +158,6 @@ fn chain_cut(fault: ChainFault) -> Cut {
         ChainFault::Epoch { .. } => RejectCode::Epoch,
     };
     Cut { seq: fault.seq(), code, message: fault.to_string(), objects: Vec::new(), incident: true }
-}
-
-type CheckedObjects = (Vec<StoredObject>, Option<(usize, Cut)>);
-
-/// Checks all objects that `new` names. Returns those of the records before the first fault, and that fault with the
-/// index of its record.
-async fn check_objects(
-    center: &Center,
-    session: &Session,
-    batch: &Batch,
-    new: &[Record],
-) -> Result<CheckedObjects, Refusal> {
-    // A misplaced object is not ours to look for: its record is quarantined by the review.
-    let wanted: Vec<(usize, &ObjectRef)> = new
-        .iter()
-        .enumerate()
-        .flat_map(|(index, record)| record.objects.iter().map(move |object| (index, object)))
-        .filter(|(_, object)| misplaced(session.box_id, object).is_none())
-        .collect();
-    let named: Vec<_> = wanted.iter().map(|(_, object)| (object.bucket.as_str(), object.key.as_str())).collect();
-    let known = center.db.known_objects(session.box_id, &named).await.map_err(|e| database_down(&e))?;
-    let lost: BTreeMap<_, _> = batch.unavailable.iter().map(|u| (u.sha256, u.reason.as_str())).collect();
-
-    // One request an object, though many records may name it.
-    let unique: BTreeSet<(&str, &str, gtv_protocol::Hash, u64)> =
-        wanted.iter().map(|(_, o)| (o.bucket.as_str(), o.key.as_str(), o.sha256, o.bytes)).collect();
-    let mut checks = Vec::with_capacity(unique.len());
-    for (bucket, key, sha256, bytes) in unique {
-        let is_known = known.contains(&(bucket.to_owned(), key.to_owned()));
-        let bytes_max = center.object_read_bytes;
-        let depth = if is_known { Depth::Size } else { Depth::Content { bytes_max } };
-        let check = async move {
-            let started = Instant::now();
-            let result = center.objects.check(bucket, key, &sha256, bytes, depth).await;
-            histogram!(metrics::OBJECT_SECONDS).record(started.elapsed().as_secs_f64());
-            // Known means read back before: a look at its size does not make it less than that.
-            let result = result.map(|checked| if is_known { Checked::Content } else { checked });
-            ((bucket, key), result)
-        };
-        checks.push(check.boxed());
-    }
-    let results: BTreeMap<(&str, &str), Result<Checked, ObjectFault>> =
-        stream::iter(checks).buffer_unordered(CHECKS_AT_A_TIME).collect().await;
-
-    let mut objects = Vec::new();
-    let mut fault_at: Option<(usize, Vec<(gtv_protocol::Hash, ObjectFault)>)> = None;
-    for (index, object) in wanted {
-        if fault_at.as_ref().is_some_and(|(at, _)| *at < index) {
-            break;
-        }
-        match results.get(&(object.bucket.as_str(), object.key.as_str())) {
-            Some(Ok(checked)) => {
-                counter!(metrics::OBJECTS, "how" => checked.as_str()).increment(1);
-                objects.push((index, StoredObject::of(object, *checked, None)));
-            }
-            Some(Err(fault)) if fault.is_about_object() && lost.contains_key(&object.sha256) => {
-                let reason = lost.get(&object.sha256).map(|reason| (*reason).to_owned());
-                warn!(key = object.key, reason, "the box has lost an object");
-                counter!(metrics::OBJECTS, "how" => "lost").increment(1);
-                objects.push((index, StoredObject::of(object, Checked::Lost, reason)));
-            }
-            Some(Err(fault)) => {
-                fault_at.get_or_insert((index, Vec::new())).1.push((object.sha256, fault.clone()));
-            }
-            None => {}
-        }
-    }
-    let Some((at, faults)) = fault_at else {
-        return Ok((objects.into_iter().map(|(_, object)| object).collect(), None));
-    };
-    let kept = objects.into_iter().filter(|(index, _)| *index < at).map(|(_, object)| object).collect();
-    Ok((kept, Some((at, object_cut(new[at].seq, faults)))))
-}
-
-fn object_cut(seq: u64, faults: Vec<(gtv_protocol::Hash, ObjectFault)>) -> Cut {
-    let down = faults.iter().find(|(_, fault)| !fault.is_about_object());
-    let Some((_, worst)) = down.or(faults.first()) else {
-        return Cut {
-            seq,
-            code: RejectCode::ObjectStoreDown,
-            message: String::new(),
-            objects: vec![],
-            incident: false,
-        };
-    };
-    let code = match worst {
-        ObjectFault::Missing { .. } => RejectCode::ObjectMissing,
-        ObjectFault::Mismatch { .. } => RejectCode::ObjectMismatch,
-        ObjectFault::Down { .. } => RejectCode::ObjectStoreDown,
-    };
-    let message = worst.to_string();
-    let objects = if down.is_some() { Vec::new() } else { faults.iter().map(|(hash, _)| *hash).collect() };
-    Cut { seq, code, message, objects, incident: code != RejectCode::ObjectStoreDown }
 }
 
 /// `None` if the committed position moved meanwhile.

@@ -3,10 +3,13 @@
 mod access;
 mod ahead;
 mod batch;
+mod breaker;
+mod checks;
 mod handshake;
 mod jsonb;
 mod review;
 mod socket;
+mod turn;
 
 use crate::db::{Database, DbError};
 use crate::events::Events;
@@ -19,18 +22,19 @@ use ::metrics::{counter, gauge};
 pub use access::AccessError;
 use access::BoxAccess;
 use ahead::Ahead;
+use breaker::Breaker;
+use futures_util::future::{BoxFuture, FutureExt};
 use gtv_protocol::{Message, Position, PublicKey, Refusal, RefusalCode};
 use socket::{End, Socket};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
+use turn::{Turn, Turns};
 use uuid::Uuid;
 
 /// How long boxes wait after a failure of the center's servers.
 const RETRY_AFTER_S: u32 = 5;
-/// Batches worked on at a time: each may hold tens of megabytes.
-const BATCHES_AT_A_TIME: usize = 16;
 
 /// What all sessions share.
 pub struct Center {
@@ -48,7 +52,9 @@ pub struct Center {
     access: BoxAccess,
     sessions: Arc<Semaphore>,
     strangers: Semaphore,
-    batches: Semaphore,
+    turns: Turns,
+    /// Whether the object store says anything.
+    store: Breaker,
     pub stopping: CancellationToken,
 }
 
@@ -74,7 +80,8 @@ impl Center {
             access: BoxAccess::new(args)?,
             sessions: Arc::new(Semaphore::new(args.sessions_max)),
             strangers: Semaphore::new(handshake::STRANGERS_MAX),
-            batches: Semaphore::new(BATCHES_AT_A_TIME),
+            turns: Turns::default(),
+            store: Breaker::default(),
             stopping,
         })
     }
@@ -155,48 +162,60 @@ async fn run(center: &Center, socket: &mut Socket, id: Uuid) -> End {
         if let Some(presence) = &mut session.presence {
             presence.alive();
         }
-        let replies = match frame {
+        let answer = match frame {
             Ok(Some(frame)) => ahead.read_while(socket, answer(center, &mut session, frame)).await,
             Ok(None) => continue,
             Err(end) => return end,
         };
-        match replies {
-            Ok(messages) => {
+        match answer {
+            Ok(Answer::Now(messages)) => {
                 for message in messages {
                     if let Err(end) = socket.send(&message).await {
                         return end;
                     }
                 }
             }
+            Ok(Answer::Later(message)) => ahead.promise(message),
             Err(refusal) => return End::Refused(refusal),
         }
     }
 }
 
-async fn answer(center: &Center, session: &mut Session, frame: Vec<u8>) -> Result<Vec<Message>, Refusal> {
-    let shutting_down = |_| unavailable("this gtv-sync is stopping".to_owned());
-    let turn = center.batches.acquire().await.map_err(shutting_down)?;
-    // Decompressing and parsing megabytes would hold up the other sessions of this thread.
-    let decoded = tokio::task::spawn_blocking(move || gtv_protocol::decode(&frame)).await;
-    match decoded {
-        Ok(Ok(Message::Batch(batch))) => batch::process(center, session, batch).await,
-        // Another server is asked: that is no reason to hold up batches.
-        Ok(Ok(Message::RenewAccess)) => {
-            drop(turn);
-            Ok(vec![Message::Access(center.access.for_box(&center.objects, session.box_id).await)])
-        }
-        Ok(Ok(Message::SignUpload(ask))) => {
-            drop(turn);
-            Ok(vec![center.access.sign(&center.objects, session.box_id, ask).await?])
-        }
-        Ok(Ok(Message::FinishUpload(ask))) => {
-            drop(turn);
-            Ok(vec![center.access.finish(&center.objects, session.box_id, ask).await?])
-        }
-        Ok(Ok(_)) => Err(bad_message("this message belongs to the handshake or to the other side".to_owned())),
-        Ok(Err(e)) => Err(bad_message(e.to_string())),
-        Err(e) => Err(unavailable(format!("decoding failed: {e}"))),
+enum Answer<'a> {
+    Now(Vec<Message>),
+    /// Another server is asked: that is no reason to hold up the box's batches.
+    Later(BoxFuture<'a, Result<Message, Refusal>>),
+}
+
+async fn answer<'a>(center: &'a Center, session: &mut Session, frame: Vec<u8>) -> Result<Answer<'a>, Refusal> {
+    let mut turn = Turn::take(&center.turns).await?;
+    let (frame, mut message) = decode(frame).await?;
+    let waits = matches!(&message, Message::Batch(batch) if checks::needed(batch)) && !turn.may_check();
+    if waits {
+        // It waits as the bytes that came, which are many times fewer.
+        drop(message);
+        turn.wait_to_check().await?;
+        (_, message) = decode(frame).await?;
+    } else {
+        drop(frame);
     }
+    let box_id = session.box_id;
+    Ok(match message {
+        Message::Batch(batch) => Answer::Now(batch::process(center, session, &mut turn, batch).await?),
+        Message::RenewAccess => Answer::Later(
+            async move { Ok(Message::Access(center.access.for_box(&center.objects, box_id).await)) }.boxed(),
+        ),
+        Message::SignUpload(ask) => Answer::Later(center.access.sign(&center.objects, box_id, ask).boxed()),
+        Message::FinishUpload(ask) => Answer::Later(center.access.finish(&center.objects, box_id, ask).boxed()),
+        _ => return Err(bad_message("this message belongs to the handshake or to the other side".to_owned())),
+    })
+}
+
+/// Gives the bytes back. Decompressing and parsing megabytes would hold up the other sessions of this thread.
+async fn decode(frame: Vec<u8>) -> Result<(Vec<u8>, Message), Refusal> {
+    let decoding = tokio::task::spawn_blocking(move || (gtv_protocol::decode(&frame), frame)).await;
+    let (decoded, frame) = decoding.map_err(|e| unavailable(format!("decoding failed: {e}")))?;
+    Ok((frame, decoded.map_err(|e| bad_message(e.to_string()))?))
 }
 
 fn bad_message(message: String) -> Refusal {

@@ -105,6 +105,15 @@ api_bind_addr = "127.0.0.1:{s3}"
         self.process.kill();
     }
 
+    /// Until `resume` it takes connections and says nothing.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.s3.number())
     }

@@ -98,6 +98,15 @@ impl Process {
         self.stop(Signal::KILL, Duration::from_secs(10));
     }
 
+    /// It takes connections from then on, and says nothing.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.group() {
             // An error means that the group is gone, which is what a signal to it is for.
