@@ -5,8 +5,11 @@ mod support;
 
 use client::{EPOCH, FakeBox, Uplink, detection, upload};
 use gtv_protocol::{Body, PlateText, body};
+use gtv_sync::db::Database;
+use gtv_sync::settings::DatabaseArgs;
 use serde_json::Value;
 use std::process::Command;
+use std::time::Duration;
 use support::{Center, Garage, Postgres};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -55,6 +58,12 @@ impl Stage {
         plates.sort();
         plates
     }
+}
+
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 /// A box of a prefeitura that saw these plates, and one alert.
@@ -145,8 +154,7 @@ async fn each_city_sees_its_own_and_each_role_its_part() {
 
     // Whoever looked at personal data is on record, without the plate.
     stage.ask(&investigator, "ai/detections?plate=ABC1C34");
-    let (sql, connection) = tokio_postgres::connect(&stage.url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let sql = connect(&stage.url).await;
     let row = sql
         .query_one("SELECT subject, path, plate_sha256 FROM admin.accesses ORDER BY at DESC LIMIT 1", &[])
         .await
@@ -202,6 +210,67 @@ async fn the_document_knows_every_path() {
         assert_eq!(status, if unknown_thing { 404 } else { 200 }, "{path}: {answer}");
     }
     assert_eq!(stage.ask(&token, "cidades/nothing").0, 404);
+}
+
+/// Questions that hang hold the connections of the read API and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_take_long_hold_up_no_box() {
+    const ASKING: usize = 30;
+    let stage = Stage::new();
+    let (mut fake, _) = box_with(&stage, "sao-paulo", &["ABC1C34"]).await;
+    let token = stage.token("sao-paulo", "viewer");
+    let mut uplink = Uplink::dial(&stage.center.url(), &fake).await.unwrap();
+    let mut sql = connect(&stage.url).await;
+    let lock = sql.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE cidades.cameras IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let asking: Vec<_> = (0..ASKING)
+        .map(|_| {
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header"]);
+            curl.arg(format!("Authorization: Bearer {token}"));
+            curl.arg(format!("http://{}/api/cidades/cameras", stage.center.address()));
+            curl.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let hanging = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let watching = connect(&stage.url).await;
+    while watching.query_one(hanging, &[]).await.unwrap().get::<_, i64>(0) < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let last = fake.head().seq;
+    for seq in last + 1..=last + 5 {
+        fake.detect("ABC1C34", None);
+        uplink.send_batch(fake.batch(seq, seq)).await.unwrap();
+        assert_eq!(uplink.ack().await.seq, seq);
+        assert_eq!(stage.center.get("/readyz").unwrap().0, 200);
+    }
+    for curl in asking {
+        let status = curl.wait_with_output().unwrap().stdout;
+        assert_eq!(String::from_utf8_lossy(&status), "503", "it took too long");
+    }
+    lock.rollback().await.unwrap();
+    assert_eq!(stage.ask(&token, "cidades/cameras").0, 200);
+}
+
+#[tokio::test]
+async fn a_question_that_is_given_up_leaves_its_connection_as_it_was() {
+    let stage = Stage::new();
+    let (fake, _) = box_with(&stage, "sao-paulo", &["ABC1C34"]).await;
+    let arguments = DatabaseArgs { database_url: stage.url.clone(), database_ca_file: None, database_connections: 2 };
+    let db = Database::new(&arguments).unwrap();
+    let mut sql = connect(&stage.url).await;
+    let lock = sql.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE sync.records IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let patience = Duration::from_secs(2);
+    assert!(tokio::time::timeout(patience, db.hours(fake.id, 0, i64::MAX)).await.is_err(), "it waits");
+    assert!(tokio::time::timeout(patience, db.hours_asked(fake.id, 0, i64::MAX)).await.is_err(), "it waits");
+    lock.rollback().await.unwrap();
+    let connections = [db.client().await.unwrap(), db.client().await.unwrap(), db.reader().await.unwrap()];
+    for connection in &connections {
+        let row = connection.query_one("SHOW statement_timeout", &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "1min");
+    }
 }
 
 #[tokio::test]

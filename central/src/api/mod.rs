@@ -15,10 +15,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use token::{Role, Tokens};
+use tokio::sync::Semaphore;
 use tracing::warn;
 use uuid::Uuid;
 use warp::http::{HeaderValue, StatusCode};
 use warp::{Filter as _, Rejection, Reply};
+
+/// Questions at a time; each may wait for one of a few connections, and hold an answer of some megabytes.
+const QUESTIONS_AT_A_TIME: usize = 64;
 
 /// Who asks, after the token was verified.
 pub struct Asker {
@@ -35,6 +39,8 @@ pub enum ApiError {
     TooMany,
     NotFound,
     Invalid { field: &'static str, problem: String },
+    Busy,
+    TooLong,
     Down(String),
 }
 
@@ -76,6 +82,18 @@ impl ApiError {
             Self::Invalid { field, problem } => {
                 (StatusCode::BAD_REQUEST, "invalid", format!("{field} {problem}"), "correct it and ask again")
             }
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                format!("{QUESTIONS_AT_A_TIME} questions are being answered"),
+                "ask again in a few seconds, or run another gtv-sync",
+            ),
+            Self::TooLong => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_long",
+                "the answer took too long".to_owned(),
+                "ask for less: a shorter span, or one box",
+            ),
             Self::Down(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -90,7 +108,7 @@ impl ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
-        Self::Down(error.to_string())
+        if error.is_timeout() { Self::TooLong } else { Self::Down(error.to_string()) }
     }
 }
 
@@ -111,25 +129,33 @@ pub fn routes(
     tokens: Option<Arc<Tokens>>,
 ) -> impl warp::Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync + 'static {
     let document = warp::path!("api" / "openapi.json").map(|| warp::reply::json(&openapi::document()));
+    let places = Arc::new(Semaphore::new(QUESTIONS_AT_A_TIME));
     let api = warp::path("api")
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("authorization"))
         .and(warp::header::optional::<String>("cache-control"))
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .then(move |path: warp::path::Tail, authorization: Option<String>, cache: Option<String>, query: String| {
-            let (center, tokens) = (center.clone(), tokens.clone());
+            let (center, tokens, place) = (center.clone(), tokens.clone(), places.clone().try_acquire_owned());
             async move {
-                let request = Request {
-                    path: path.as_str(),
-                    query: &query,
-                    authorization: authorization.as_deref(),
-                    cache_control: cache.as_deref(),
-                };
-                match answer(&center, tokens.as_deref(), &request).await {
+                let Ok(place) = place else { return ApiError::Busy.reply().into_response() };
+                let shown_path = path.as_str().to_owned();
+                // A task of its own: whoever hangs up leaves no connection in the middle of a question.
+                let answering = tokio::spawn(async move {
+                    let _place = place;
+                    let request = Request {
+                        path: path.as_str(),
+                        query: &query,
+                        authorization: authorization.as_deref(),
+                        cache_control: cache.as_deref(),
+                    };
+                    answer(&center, tokens.as_deref(), &request).await
+                });
+                match answering.await.unwrap_or_else(|error| Err(ApiError::Down(error.to_string()))) {
                     Ok((value, origin)) => shown(&value, origin),
                     Err(error) => {
                         if let ApiError::Down(reason) = &error {
-                            warn!(reason, path = path.as_str(), "a question could not be answered");
+                            warn!(reason, path = shown_path, "a question could not be answered");
                         }
                         error.reply().into_response()
                     }

@@ -241,7 +241,7 @@ pub async fn delivery(center: &Center, asker: &Asker, box_id: Uuid, filter: &Fil
         return Err(ApiError::invalid("from", "must be before `to`, at most 31 days"));
     }
     let (from_us, to_us) = (from.timestamp_micros() / HOUR_US * HOUR_US, to.timestamp_micros());
-    let rows = center.db.hours(box_id, from_us, to_us).await?;
+    let rows = center.db.hours_asked(box_id, from_us, to_us).await?;
     let hours: Vec<Value> = rows
         .iter()
         .map(|(us, row)| {

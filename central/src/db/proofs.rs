@@ -2,11 +2,14 @@
 
 use super::commit::Accepted;
 use super::{Database, DbError, hash_column};
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use gtv_protocol::body::Proof;
 use gtv_protocol::{Body, Hash, merkle};
 use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// A month of a busy box has millions of records.
+const HOURS_TIMEOUT: &str = "30s";
 
 /// What a root that the box signed says about the records here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,22 +121,37 @@ pub struct Stated {
 }
 
 impl Database {
-    /// Hours (microseconds since 1970 at their begin) of a box from `from_us` to before `to_us`.
+    /// Hours (microseconds since 1970 at their begin) of a box from `from_us` to before `to_us`, however long it takes.
     pub async fn hours(&self, box_id: Uuid, from_us: i64, to_us: i64) -> Result<BTreeMap<i64, HourRow>, DbError> {
-        let client = self.client().await?;
-        let mut hours: BTreeMap<i64, HourRow> = BTreeMap::new();
-        let sql = "SELECT (extract(epoch FROM hour) * 1000000)::bigint AS us, sum(records)::bigint AS records,
+        hours(self.client().await?, "0", box_id, from_us, to_us).await
+    }
+
+    /// The same for the read API.
+    pub async fn hours_asked(&self, box_id: Uuid, from_us: i64, to_us: i64) -> Result<BTreeMap<i64, HourRow>, DbError> {
+        hours(self.reader().await?, HOURS_TIMEOUT, box_id, from_us, to_us).await
+    }
+}
+
+async fn hours(
+    mut client: Object,
+    timeout: &str,
+    box_id: Uuid,
+    from_us: i64,
+    to_us: i64,
+) -> Result<BTreeMap<i64, HourRow>, DbError> {
+    let tx = client.build_transaction().read_only(true).start().await?;
+    tx.batch_execute(&format!("SET LOCAL statement_timeout = '{timeout}'")).await?;
+    let mut hours: BTreeMap<i64, HourRow> = BTreeMap::new();
+    let sql = "SELECT (extract(epoch FROM hour) * 1000000)::bigint AS us, sum(records)::bigint AS records,
                           sum(objects)::bigint AS objects, sum(evicted)::bigint AS evicted
                    FROM sync.hours WHERE box_id = $1 GROUP BY hour";
-        for row in client.query(sql, &[&box_id]).await? {
-            let number = |column: &str| Ok::<u64, DbError>(row.try_get::<_, i64>(column)?.cast_unsigned());
-            let stated =
-                Stated { records: number("records")?, objects: number("objects")?, evicted: number("evicted")? };
-            hours.entry(row.try_get("us")?).or_default().stated = Some(stated);
-        }
-        // What a new epoch tells again is held once.
-        let sql =
-            "SELECT r.created_at_us / $4 * $4 AS us, count(*) AS records, coalesce(sum(o.held), 0)::bigint AS held,
+    for row in tx.query(sql, &[&box_id]).await? {
+        let number = |column: &str| Ok::<u64, DbError>(row.try_get::<_, i64>(column)?.cast_unsigned());
+        let stated = Stated { records: number("records")?, objects: number("objects")?, evicted: number("evicted")? };
+        hours.entry(row.try_get("us")?).or_default().stated = Some(stated);
+    }
+    // What a new epoch tells again is held once.
+    let sql = "SELECT r.created_at_us / $4 * $4 AS us, count(*) AS records, coalesce(sum(o.held), 0)::bigint AS held,
                           coalesce(sum(o.lost), 0)::bigint AS lost
                    FROM sync.records r LEFT JOIN LATERAL (
                        SELECT count(*) FILTER (WHERE s.checked <> 'lost') AS held,
@@ -145,24 +163,20 @@ impl Database {
                    WHERE r.box_id = $1 AND r.created_at_us >= $2 AND r.created_at_us < $3
                      AND r.state <> 'retold' AND r.kind <> 'proof'
                    GROUP BY 1";
-        // Reads all of the box's records: may take longer than a statement of the service.
-        client.batch_execute("SET statement_timeout = 0").await?;
-        let rows = client.query(sql, &[&box_id, &from_us, &to_us, &gtv_protocol::body::HOUR_US]).await;
-        client.batch_execute("RESET statement_timeout").await?;
-        for row in rows? {
-            let number = |column: &str| Ok::<u64, DbError>(row.try_get::<_, i64>(column)?.cast_unsigned());
-            let hour = hours.entry(row.try_get("us")?).or_default();
-            hour.held_records = number("records")?;
-            hour.held_objects = number("held")?;
-            hour.lost_objects = number("lost")?;
-        }
-        let sql = "SELECT hour_us, records, objects FROM sync.expired_hours WHERE box_id = $1";
-        for row in client.query(sql, &[&box_id]).await? {
-            let hour = hours.entry(row.try_get("hour_us")?).or_default();
-            hour.expired_records = row.try_get::<_, i64>("records")?.cast_unsigned();
-            hour.expired_objects = row.try_get::<_, i64>("objects")?.cast_unsigned();
-        }
-        hours.retain(|us, _| *us >= from_us && *us < to_us);
-        Ok(hours)
+    for row in tx.query(sql, &[&box_id, &from_us, &to_us, &gtv_protocol::body::HOUR_US]).await? {
+        let number = |column: &str| Ok::<u64, DbError>(row.try_get::<_, i64>(column)?.cast_unsigned());
+        let hour = hours.entry(row.try_get("us")?).or_default();
+        hour.held_records = number("records")?;
+        hour.held_objects = number("held")?;
+        hour.lost_objects = number("lost")?;
     }
+    let sql = "SELECT hour_us, records, objects FROM sync.expired_hours WHERE box_id = $1";
+    for row in tx.query(sql, &[&box_id]).await? {
+        let hour = hours.entry(row.try_get("hour_us")?).or_default();
+        hour.expired_records = row.try_get::<_, i64>("records")?.cast_unsigned();
+        hour.expired_objects = row.try_get::<_, i64>("objects")?.cast_unsigned();
+    }
+    tx.commit().await?;
+    hours.retain(|us, _| *us >= from_us && *us < to_us);
+    Ok(hours)
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-/// A question that takes longer is one that was asked wrongly.
+/// A question that takes longer is one that was asked wrongly. It ends with the transaction, like the role: a connection
+/// whose question was given up goes back to the others as it was.
 const READ_TIMEOUT: &str = "SET LOCAL ROLE gtv_reader; SET LOCAL statement_timeout = '10s'";
 
 pub type Parameter<'a> = &'a (dyn ToSql + Sync);
@@ -15,7 +16,7 @@ pub type Parameter<'a> = &'a (dyn ToSql + Sync);
 impl Database {
     /// Rows of `sql`, a query without a trailing semicolon, as JSON objects.
     pub async fn read(&self, tenant: Uuid, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Value>, DbError> {
-        let mut client = self.client().await?;
+        let mut client = self.reader().await?;
         let tx = client.build_transaction().read_only(true).start().await?;
         tx.execute("SELECT set_config('gtv.prefeitura', $1, true)", &[&tenant.to_string()]).await?;
         tx.batch_execute(READ_TIMEOUT).await?;
@@ -27,7 +28,7 @@ impl Database {
 
     /// Id of the prefeitura that a token names; `None` if there is no such, or the token was revoked.
     pub async fn tenant(&self, slug: &str, token_sha256: &[u8]) -> Result<Option<Uuid>, DbError> {
-        let client = self.client().await?;
+        let client = self.reader().await?;
         let sql = "SELECT id FROM cidades.prefeituras
                    WHERE slug = $1 AND NOT EXISTS (SELECT FROM admin.revoked_tokens WHERE sha256 = $2)";
         let statement = client.prepare_cached(sql).await?;
@@ -67,7 +68,7 @@ impl Database {
         path: &str,
         plate_sha256: Option<&str>,
     ) -> Result<(), DbError> {
-        let client = self.client().await?;
+        let client = self.reader().await?;
         let sql = "INSERT INTO admin.accesses (prefeitura_id, subject, role, path, plate_sha256)
                    VALUES ($1, $2, $3, $4, $5)";
         let statement = client.prepare_cached(sql).await?;
