@@ -258,3 +258,34 @@ async fn records_are_taken_without_redis_and_the_status_comes_back_with_it() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// It takes connections and says nothing: whoever asks waits for it half a second at a time, not several.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_redis_delays_nobody_for_long() {
+    const QUESTIONS: usize = 10;
+    let stage = Stage::new();
+    let mut fake = FakeBox::new();
+    fake.append(&camera("Gate"), "gate-1", vec![]);
+    let mut uplink = Uplink::dial(&stage.center.url(), &fake).await.unwrap();
+    uplink.deliver(&fake).await;
+    stage.until_key(&format!("gtv:box:{}", fake.id), true).await;
+    let (status, known) = stage.ask("streaming/streams");
+    assert_eq!((status, &known["streams"][0]["online"]), (200, &json!(true)), "{known}");
+
+    stage.redis.pause();
+    let started = Instant::now();
+    for _ in 0..QUESTIONS {
+        let (status, answer) = stage.ask("streaming/streams");
+        assert_eq!((status, &answer["streams"][0]["online"]), (200, &Value::Null), "{answer}");
+    }
+    // Counting it, who is connected, and which cameras are alive: at three seconds each these were ninety.
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
+    see(&mut fake, now_us());
+    deliver(&mut uplink, &fake, 2).await;
+    stage.redis.resume();
+    let started = Instant::now();
+    while stage.ask("streaming/streams").1["streams"][0]["online"] != json!(true) {
+        assert!(started.elapsed() < PATIENCE, "{}", stage.center.log());
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+}

@@ -28,8 +28,8 @@ const UPDATES_MAX: usize = 4096;
 /// Rest after a failure, so that an absent server costs nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// PostgreSQL answers sooner than a Redis that takes longer.
-const RECALL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Somebody waits for the answer, which goes without Redis too.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 
 enum Update {
     Online(Arc<BoxStatus>),
@@ -83,34 +83,34 @@ impl Live {
 
     /// Of these boxes, those that are connected to any service; `None` while Redis cannot be asked.
     pub async fn online(&self, boxes: &[Uuid]) -> Option<BTreeSet<Uuid>> {
-        self.redis.online(boxes).await.inspect_err(|error| warn!(%error, "Redis cannot be asked who is online")).ok()
+        let online = asked(self.redis.online(boxes)).await;
+        online.inspect_err(|problem| warn!(problem, "Redis cannot be asked who is online")).ok()
     }
 
     /// What is known of these cameras of these boxes now, in this order; `None` while Redis cannot be asked.
     pub async fn streams(&self, cameras: &[(Uuid, &str)]) -> Option<Vec<Option<Value>>> {
-        let values = self.redis.streams(cameras).await;
-        let values = values.inspect_err(|error| warn!(%error, "Redis cannot be asked which cameras are alive")).ok()?;
+        let values = asked(self.redis.streams(cameras)).await;
+        let values =
+            values.inspect_err(|problem| warn!(problem, "Redis cannot be asked which cameras are alive")).ok()?;
         Some(values.into_iter().map(|text| serde_json::from_str(&text?).ok()).collect())
     }
 
     /// An answer that was kept under this key and for how many seconds it still holds; an error means that Redis cannot
     /// be asked soon enough.
     pub async fn recall(&self, key: &str) -> Result<Option<(String, u64)>, String> {
-        let recalled = tokio::time::timeout(RECALL_TIMEOUT, self.redis.recall(key)).await;
-        recalled.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())
+        asked(self.redis.recall(key)).await
     }
 
     pub async fn keep(&self, key: &str, value: &str, seconds: u64) {
-        let kept = tokio::time::timeout(RECALL_TIMEOUT, self.redis.keep(key, value, seconds)).await;
-        if let Ok(Err(error)) = kept {
-            debug!(%error, "Redis does not keep an answer");
+        if let Err(problem) = asked(self.redis.keep(key, value, seconds)).await {
+            debug!(problem, "Redis does not keep an answer");
         }
     }
 
     /// Counts a question of `subject` in this minute, over all services; 0 while Redis cannot be asked.
     pub async fn count_question(&self, subject: &str) -> u64 {
-        self.redis.count_question(subject).await.unwrap_or_else(|error| {
-            warn!(%error, "Redis cannot count questions");
+        asked(self.redis.count_question(subject)).await.unwrap_or_else(|problem| {
+            warn!(problem, "Redis cannot count questions");
             0
         })
     }
@@ -126,6 +126,14 @@ impl Live {
         if self.updates.try_send(update).is_err() {
             counter!(metrics::LIVE_DROPPED).increment(1);
         }
+    }
+}
+
+/// What Redis says, if it says so soon enough.
+async fn asked<T>(question: impl Future<Output = ::redis::RedisResult<T>>) -> Result<T, String> {
+    match tokio::time::timeout(ASK_TIMEOUT, question).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} ms", ASK_TIMEOUT.as_millis())),
     }
 }
 

@@ -56,6 +56,15 @@ impl Redis {
         self.process.kill();
     }
 
+    /// Until `resume` it takes connections and says nothing.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_empty() { "redis" } else { "rediss" };
         format!("{scheme}://127.0.0.1:{}/0", self.port.number())
