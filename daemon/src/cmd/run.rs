@@ -260,16 +260,14 @@ fn start_alerts(store: &Store, supervisor: &SupervisorHandle, recorder: &Recorde
     alerts::start(store.clone(), Arc::new(cameras), Arc::new(move || recorder.problem()), tasks);
 }
 
-/// Tells delivery about the cameras and the limits of the lanes, at the start and whenever they change.
+/// Tells delivery about the cameras and the limits of the lanes whenever they change. What the supervisor starts with is
+/// no cameras at all, and nobody is to hear that they are gone: its first change is the configuration of the start.
 fn start_announcing(sync: sync::SyncHandle, supervisor: SupervisorHandle, tasks: &Tasks) {
     tasks.spawn("announce", OnExit::Restart, move |stop| {
         let (sync, supervisor) = (sync.clone(), supervisor.clone());
         async move {
             let mut config = supervisor.watch_config();
             loop {
-                let now = config.borrow_and_update().clone();
-                sync.set(&now.sync);
-                sync.announce_cameras(&now.cameras).await?;
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     // The supervisor ends before delivery does: then there is nothing left to announce.
@@ -278,6 +276,9 @@ fn start_announcing(sync: sync::SyncHandle, supervisor: SupervisorHandle, tasks:
                         return Ok(());
                     },
                 }
+                let now = config.borrow_and_update().clone();
+                sync.set(&now.sync);
+                sync.announce_cameras(&now.cameras).await?;
             }
         }
     });

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use gtv_protocol::limits::TEXT_BYTES_MAX;
 use url::Url;
 
 use super::{
@@ -23,7 +24,10 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     };
     check(config.data_dir.is_absolute(), "data_dir", "write an absolute path");
     check(is_slug(&config.site.prefeitura), "box.prefeitura", "use 1 to 64 of the characters a-z, 0-9 and `-`");
-    check((1..=128).contains(&config.site.name.chars().count()), "box.name", "write 1 to 128 characters");
+    let name = !config.site.name.is_empty() && is_name(&config.site.name);
+    check(name, "box.name", "write 1 to 128 characters, no tabs or other control characters");
+    let site = config.site.site.len() <= TEXT_BYTES_MAX && is_plain(&config.site.site);
+    check(site, "box.site", "write at most 512 bytes, no tabs or other control characters");
 
     let segment = *config.record.segment;
     let sensible = Duration::from_secs(5)..=Duration::from_secs(3600);
@@ -127,7 +131,8 @@ fn validate_webhook(webhook: &WebhookConfig, check: &mut impl FnMut(bool, &str, 
 }
 
 fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &str)) {
-    check(camera.name.chars().count() <= 128, "name", "write at most 128 characters");
+    let name = "write at most 128 characters, no tabs or other control characters";
+    check(is_name(&camera.name), "name", name);
     let rtsp = "write rtsp://host[:port]/path without user and password (they have keys of their own)";
     check(is_stream_url(&camera.main_url), "main_url", rtsp);
     check(camera.sub_url.as_deref().is_none_or(is_stream_url), "sub_url", rtsp);
@@ -162,6 +167,16 @@ fn validate_camera(camera: &CameraConfig, check: &mut impl FnMut(bool, &str, &st
 
 fn is_slug(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Of at most 128 characters, which are never too many bytes for a record.
+fn is_name(text: &str) -> bool {
+    text.chars().count() <= TEXT_BYTES_MAX / 4 && is_plain(text)
+}
+
+/// The centre takes no control characters: they forge lines of a log.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 fn is_stream_url(text: &str) -> bool {
@@ -220,6 +235,22 @@ mod tests {
                 "camera[1].lpr"
             ]
         );
+    }
+
+    #[test]
+    fn names_are_such_as_the_centre_takes() {
+        let mut config = Config::default();
+        let named = |name: &str| CameraConfig {
+            name: name.to_owned(),
+            main_url: "rtsp://10.0.0.2/main".to_owned(),
+            ..CameraConfig::default()
+        };
+        (config.site.name, config.site.site) = ("Caixa é".repeat(18), "ação".repeat(85));
+        config.cameras = vec![named("Portão norte")];
+        assert_eq!(keys(&config), Vec::<String>::new());
+        (config.site.name, config.site.site) = ("Box\n1".to_owned(), "é".repeat(257));
+        config.cameras = vec![named("Gate\tNorth")];
+        assert_eq!(keys(&config), ["box.name", "box.site", "camera[0].name"]);
     }
 
     #[test]

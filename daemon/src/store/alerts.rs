@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gtv_protocol::PlateText;
 use gtv_protocol::body::{Alert, Body};
 use gtv_protocol::limits::TEXT_BYTES_MAX;
+use gtv_protocol::status::short;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
@@ -129,7 +130,7 @@ pub(super) fn insert(
         camera: row.camera.as_ref().map(ToString::to_string),
         detection: row.detection.map(|id| id.0),
         plate: plate.map(|plate| PlateText(plate.as_str().to_owned())),
-        message: row.title.clone(),
+        message: outbox::told(&row.title),
         reason: reason(&row.detail),
         raised_at_us: row.at.0,
     });
@@ -142,9 +143,7 @@ pub(super) fn insert(
 /// What the centre is told of the reason, within the bounds of the protocol.
 fn reason(detail: &serde_json::Value) -> Option<String> {
     let reason = detail.get("reason")?.as_str()?;
-    let short = &reason[..reason.floor_char_boundary(TEXT_BYTES_MAX)];
-    let clean: String = short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    (!clean.is_empty()).then_some(clean)
+    short(reason, TEXT_BYTES_MAX)
 }
 
 /// New, or changed since.

@@ -98,7 +98,7 @@ impl Store {
                     Some(stored.object)
                 }
                 ClipOutcome::Unavailable(reason) => {
-                    clip.unavailable = Some(reason);
+                    clip.unavailable = Some(outbox::told(&reason));
                     None
                 }
             };

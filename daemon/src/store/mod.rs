@@ -19,6 +19,8 @@ mod locks;
 mod migrate;
 mod objects;
 mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 mod pick;
 mod proofs;
 mod readers;
@@ -61,7 +63,7 @@ pub use events::StoreEvent;
 pub use find::{DetectionPage, Similar};
 pub use hits::{AlertPolicy, HIT, WatchStatus};
 pub use locks::LOCKS_MAX;
-pub use outbox::{Batch, Lane, OutboxStatus};
+pub use outbox::{Batch, Lane, OutboxStatus, TOLD_CAMERAS};
 pub use pick::{Pick, Upload};
 pub use rows::*;
 pub use stream_logins::STREAM_LOGINS_MAX;

@@ -2,6 +2,8 @@
 //! lanes and only when its objects are up, so an alert overtakes any backlog and the chain stays gapless (S1, S2, S4).
 
 use gtv_protocol::body::{Body, Tombstone};
+use gtv_protocol::limits::TEXT_BYTES_MAX;
+use gtv_protocol::status::short;
 use gtv_protocol::{Draft, Hash, Position, Record, UnavailableObject};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -17,6 +19,8 @@ pub(super) const EPOCH: &str = "sync.epoch";
 pub(super) const LAST_SEQ: &str = "sync.last_seq";
 pub(super) const LAST_HASH: &str = "sync.last_hash";
 pub(super) const ACKED_SEQ: &str = "sync.acked_seq";
+/// What the centre was told of the cameras last, by their ids, as JSON.
+pub const TOLD_CAMERAS: &str = "sync.cameras";
 
 /// What overtakes what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -314,6 +318,11 @@ pub(super) fn number(c: &Connection, key: &str) -> Result<Option<u64>, StoreErro
 /// A digest kept as text.
 pub(super) fn digest(text: &str) -> Result<Hash, StoreError> {
     Hash::parse(text).ok_or_else(|| StoreError::conflict("a digest in the database", format!("`{text}` is no SHA-256")))
+}
+
+/// A reason or a message as a record may have it: what cameras, disks and people say is neither short nor plain.
+pub(super) fn told(text: &str) -> String {
+    short(text, TEXT_BYTES_MAX).unwrap_or_else(|| "no reason was given".to_owned())
 }
 
 /// Queues a record inside the caller's transaction, checked so that what is queued can be sent.

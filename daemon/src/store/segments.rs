@@ -234,7 +234,7 @@ pub(super) fn enqueue_gap(
         stream: stream.to_string(),
         start_us: start.0,
         end_us: end.0,
-        reason: reason.to_owned(),
+        reason: outbox::told(reason),
     });
     outbox::put(c, Lane::Bulk, &body, &format!("{camera}/{stream}/{}", start.0), &[])
 }
@@ -278,7 +278,7 @@ fn remove(tx: &Tx<'_>, segment: SegmentRow, reason: String) -> Result<SegmentRow
             end_us: Some(segment.end.0),
             bytes: segment.bytes,
             sha256: segment.sha256.as_deref().map(outbox::digest).transpose()?,
-            reason,
+            reason: outbox::told(&reason),
         });
         outbox::put(tx, Lane::Bulk, &body, &format!("segment/{}/{}", segment.camera, segment.start.0), &[])?;
     }

@@ -3,16 +3,41 @@
 use std::collections::BTreeMap;
 
 use gtv_protocol::body::{Body, Camera};
+use gtv_protocol::limits::TEXT_BYTES_MAX;
+use gtv_protocol::status::short;
+use tokio::sync::Mutex;
 
 use super::error::SyncError;
 use crate::config::CameraConfig;
-use crate::store::{Lane, Store};
+use crate::store::{Lane, Store, TOLD_CAMERAS};
 
-/// What was announced last, by camera id, as JSON.
-const ANNOUNCED: &str = "sync.cameras";
+/// The cameras as they are now. One at a time tells of them, or an older name could come after a newer one.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    store: Store,
+    cameras: Mutex<Vec<CameraConfig>>,
+}
 
-pub(super) async fn cameras(store: &Store, cameras: &[CameraConfig]) -> Result<(), SyncError> {
-    let known = store.state(ANNOUNCED).await?.unwrap_or_default();
+impl Announcer {
+    pub(super) fn new(store: Store, cameras: Vec<CameraConfig>) -> Self {
+        Self { store, cameras: Mutex::new(cameras) }
+    }
+
+    /// These are the cameras from now on.
+    pub(super) async fn set(&self, cameras: &[CameraConfig]) -> Result<(), SyncError> {
+        let mut now = self.cameras.lock().await;
+        *now = cameras.to_vec();
+        tell(&self.store, &now).await
+    }
+
+    /// Nothing, but at the start and where the centre lost what it was told.
+    pub(super) async fn again(&self) -> Result<(), SyncError> {
+        tell(&self.store, &self.cameras.lock().await).await
+    }
+}
+
+async fn tell(store: &Store, cameras: &[CameraConfig]) -> Result<(), SyncError> {
+    let known = store.state(TOLD_CAMERAS).await?.unwrap_or_default();
     // Unreadable means that all are announced again, which changes nothing at the centre.
     let known: BTreeMap<String, String> = serde_json::from_str(&known).unwrap_or_default();
     let mut now = BTreeMap::new();
@@ -35,14 +60,15 @@ pub(super) async fn cameras(store: &Store, cameras: &[CameraConfig]) -> Result<(
     }
     if announced != known {
         let text = serde_json::to_string(&announced).map_err(crate::store::StoreError::from)?;
-        store.set_state(ANNOUNCED, Some(text)).await?;
+        store.set_state(TOLD_CAMERAS, Some(text)).await?;
     }
     Ok(())
 }
 
 async fn put(store: &Store, id: &str, name: &str, enabled: bool, removed: bool) -> Result<(), SyncError> {
     let body = Body::Camera(Camera {
-        name: name.to_owned(),
+        // From a database of before names were checked, it may be no text of a record.
+        name: short(name, TEXT_BYTES_MAX).unwrap_or_else(|| id.to_owned()),
         enabled,
         removed,
         manufacturer: None,
@@ -57,6 +83,7 @@ async fn put(store: &Store, id: &str, name: &str, enabled: bool, removed: bool) 
 mod tests {
     use super::*;
     use crate::base::ids::BoxId;
+    use crate::store::Pick;
 
     #[tokio::test]
     async fn only_changes_are_told() {
@@ -65,10 +92,32 @@ mod tests {
         let gate = CameraConfig { id: "gate".parse().unwrap(), ..CameraConfig::default() };
         let yard = CameraConfig { id: "yard".parse().unwrap(), name: "Yard".to_owned(), ..CameraConfig::default() };
         let count = async || store.outbox_status(BoxId::default()).await.unwrap().waiting[1];
-        cameras(&store, &[gate.clone(), yard.clone()]).await.unwrap();
-        cameras(&store, &[gate.clone(), yard.clone()]).await.unwrap();
+        let announcer = Announcer::new(store.clone(), vec![gate.clone(), yard.clone()]);
+        announcer.again().await.unwrap();
+        announcer.set(&[gate.clone(), yard]).await.unwrap();
         assert_eq!(count().await, 2);
-        cameras(&store, &[CameraConfig { name: "Gate".to_owned(), ..gate }]).await.unwrap();
+        announcer.set(&[CameraConfig { name: "Gate".to_owned(), ..gate }]).await.unwrap();
+        announcer.again().await.unwrap();
         assert_eq!(count().await, 4, "one renamed, one gone");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_record_can_have_is_told_as_far_as_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let named = |id: &str, name: &str| CameraConfig {
+            id: id.parse().unwrap(),
+            name: name.to_owned(),
+            ..CameraConfig::default()
+        };
+        let long = "é".repeat(300);
+        let cameras = vec![named("a", "Gate\tNorth"), named("b", "\n"), named("c", &long)];
+        Announcer::new(store.clone(), cameras).again().await.unwrap();
+        let told = store.next_batch(BoxId::default(), 0, Pick::all(9, 1 << 20)).await.unwrap().records;
+        let names = told.iter().map(|record| match Body::parse(&record.kind, &record.body).unwrap() {
+            Body::Camera(camera) => camera.name,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(names.collect::<Vec<_>>(), ["Gate North", "b", &long[..512]]);
     }
 }

@@ -35,6 +35,7 @@ use crate::base::ids::CameraId;
 use crate::base::tasks::{CancellationToken, OnExit, TaskResult, Tasks};
 use crate::config::{CameraConfig, Config, SyncConfig};
 use crate::store::Store;
+use announce::Announcer;
 use objects::Access;
 use pace::Pacer;
 use session::{End, Session};
@@ -54,6 +55,7 @@ pub struct SyncHandle {
     status: watch::Receiver<SyncStatus>,
     pacer: Arc<Pacer>,
     recordings: watch::Sender<Vec<CameraId>>,
+    announcer: Arc<Announcer>,
 }
 
 impl SyncHandle {
@@ -73,7 +75,7 @@ impl SyncHandle {
 
     /// Tells the centre about cameras that are new, changed or gone.
     pub async fn announce_cameras(&self, cameras: &[CameraConfig]) -> Result<(), SyncError> {
-        announce::cameras(&self.store, cameras).await
+        self.announcer.set(cameras).await
     }
 
     /// Tells the centre how the box is; `streaming` are the streams that deliver with it.
@@ -100,7 +102,9 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
     let report = Reporter::new(sender);
     let pacer = Arc::new(Pacer::new(&sync.lanes));
     let (recordings, whole) = watch::channel(sync.recordings.clone());
-    let handle = SyncHandle { store: store.clone(), status, pacer: pacer.clone(), recordings };
+    let announcer = Arc::new(Announcer::new(store.clone(), config.cameras.clone()));
+    let handle =
+        SyncHandle { store: store.clone(), status, pacer: pacer.clone(), recordings, announcer: announcer.clone() };
     housekeeping::spawn(config, &store, &identity, &report, tasks);
     if !enabled {
         return handle;
@@ -145,7 +149,7 @@ pub fn start(config: &Config, store: Store, identity: Identity, tasks: &Tasks) -
             site: config.site.site.clone(),
             enrol_code,
         },
-        cameras: config.cameras.clone(),
+        announcer,
         sync,
         store,
         identity,
@@ -173,7 +177,7 @@ fn read_ca(sync: &SyncConfig) -> Result<Option<(std::path::PathBuf, Vec<u8>)>, S
 struct Uplink {
     sync: SyncConfig,
     introduction: Introduction,
-    cameras: Vec<CameraConfig>,
+    announcer: Arc<Announcer>,
     store: Store,
     identity: Identity,
     report: Reporter,
@@ -186,7 +190,6 @@ struct Uplink {
 impl Uplink {
     /// Dials, delivers, and dials again with growing, jittered pauses, until the daemon stops.
     async fn run(&self, token: CancellationToken) -> TaskResult {
-        announce::cameras(&self.store, &self.cameras).await?;
         let mut attempt = 0;
         loop {
             let mut progressed = false;
@@ -231,6 +234,10 @@ impl Uplink {
             batch_records: self.sync.batch_records,
             pacer: &self.pacer,
         };
+        // Whatever is wrong with a name, the rest is delivered.
+        if let Err(error) = self.announcer.again().await {
+            tracing::error!(%error, "the centre is not told what the cameras are called");
+        }
         let outbox = self.store.outbox_status(self.identity.box_id).await?;
         let open = Link::open(&self.sync.url, self.tls.clone(), &self.identity, &self.introduction, outbox);
         let opened = tokio::select! {
