@@ -4,6 +4,8 @@ use crate::base::time::UtcMicros;
 
 /// A pause up to this long is still the same piece of video.
 pub const JOINS_US: i64 = 1_000_000;
+/// A file of so many bytes ends with its group: it may go to the centre as one object, which has its bound.
+pub const FULL_BYTES: u64 = gtv_protocol::limits::OBJECT_BYTES_MAX / 2;
 const DAY_US: i64 = 86_400_000_000;
 
 /// The file being written.
@@ -11,6 +13,7 @@ const DAY_US: i64 = 86_400_000_000;
 pub struct Open<'a> {
     pub start: UtcMicros,
     pub end: UtcMicros,
+    pub bytes: u64,
     pub init_id: &'a [u8; 32],
 }
 
@@ -32,7 +35,7 @@ pub enum Decision {
 }
 
 /// Files begin with key frames. They change at multiples of `segment_us` of the wall clock, at midnight UTC, when the
-/// codec settings change and after a pause.
+/// codec settings change, after a pause and when they are large.
 pub fn decide(open: Option<Open<'_>>, next: Next<'_>, segment_us: i64) -> Decision {
     let fresh = if next.key { Decision::Rotate } else { Decision::Skip };
     let Some(open) = open else { return fresh };
@@ -40,7 +43,8 @@ pub fn decide(open: Option<Open<'_>>, next: Next<'_>, segment_us: i64) -> Decisi
         return fresh;
     }
     let period = |time: UtcMicros, length: i64| time.0.div_euclid(length.max(1));
-    let due = period(next.start, segment_us) != period(open.start, segment_us)
+    let due = open.bytes >= FULL_BYTES
+        || period(next.start, segment_us) != period(open.start, segment_us)
         || period(next.start, DAY_US) != period(open.start, DAY_US);
     if due && next.key { Decision::Rotate } else { Decision::Append }
 }
@@ -60,7 +64,7 @@ mod tests {
     const MINUTE: i64 = 60_000_000;
 
     fn open(start: i64, end: i64) -> Open<'static> {
-        Open { start: UtcMicros(start), end: UtcMicros(end), init_id: &[1; 32] }
+        Open { start: UtcMicros(start), end: UtcMicros(end), bytes: 9, init_id: &[1; 32] }
     }
 
     fn next(start: i64, key: bool) -> Next<'static> {
@@ -75,6 +79,9 @@ mod tests {
         assert_eq!(decide(Some(current), next(2 * MINUTE - 1, true), MINUTE), Decision::Append);
         assert_eq!(decide(Some(current), next(2 * MINUTE + 1, false), MINUTE), Decision::Append);
         assert_eq!(decide(Some(current), next(2 * MINUTE + 1, true), MINUTE), Decision::Rotate);
+        let full = Open { bytes: FULL_BYTES, ..current };
+        assert_eq!(decide(Some(full), next(2 * MINUTE - 1, true), MINUTE), Decision::Rotate);
+        assert_eq!(decide(Some(full), next(2 * MINUTE - 1, false), MINUTE), Decision::Append);
     }
 
     #[test]

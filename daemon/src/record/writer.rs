@@ -167,8 +167,12 @@ impl Writer {
         // The camera's pipeline dates nothing before the end of what is stored; this is the last guard of R3.
         let start = stream.last_end.map_or(group.start, |end| end.max(group.start));
         let first = group.first();
-        let open =
-            stream.file.as_ref().map(|file| rotate::Open { start: file.start, end: file.end, init_id: &file.init.id });
+        let open = stream.file.as_ref().map(|file| rotate::Open {
+            start: file.start,
+            end: file.end,
+            bytes: file.committed(),
+            init_id: &file.init.id,
+        });
         let next = rotate::Next { start, key: first.key, init_id: &first.init.id };
         let decision =
             if stream.lost.is_some() && !first.key { Decision::Skip } else { rotate::decide(open, next, segment_us) };

@@ -13,6 +13,7 @@ mod deliveries;
 mod detections;
 mod error;
 mod events;
+mod evict;
 mod find;
 mod hits;
 mod locks;

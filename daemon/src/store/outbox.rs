@@ -1,7 +1,7 @@
 //! Records on their way to the centre. A record gets its number when it first joins a batch, in the order of the
 //! lanes and only when its objects are up, so an alert overtakes any backlog and the chain stays gapless (S1, S2, S4).
 
-use gtv_protocol::body::{Body, Tombstone};
+use gtv_protocol::body::Body;
 use gtv_protocol::limits::TEXT_BYTES_MAX;
 use gtv_protocol::status::short;
 use gtv_protocol::{Draft, Hash, Position, Record, UnavailableObject};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::events::StoreEvent;
 use super::rows::ObjectRef;
 use super::sql::{Json, unsigned};
-use super::{Pick, Store, StoreError, objects, pick, proofs, state, whole};
+use super::{Pick, Store, StoreError, evict, objects, pick, proofs, state, whole};
 use crate::base::ids::BoxId;
 use crate::base::time::UtcMicros;
 
@@ -192,53 +192,16 @@ impl Store {
             }
             let from = if everything { 0 } else { chain.acked_seq };
             tx.execute("DELETE FROM outbox WHERE seq <= ?1", [from as i64])?;
-            tx.execute("UPDATE outbox SET epoch = NULL, seq = NULL, prev = NULL, hash = NULL", [])?;
+            // Those that wait have no number to lose, and there may be millions of them.
+            tx.execute(
+                "UPDATE outbox SET epoch = NULL, seq = NULL, prev = NULL, hash = NULL WHERE seq IS NOT NULL",
+                [],
+            )?;
             state::set(tx, EPOCH, &epoch.to_string())?;
             state::set(tx, LAST_SEQ, "0")?;
             state::set(tx, LAST_HASH, &Position::start(box_id.0, epoch).hash.to_string())?;
             state::set(tx, proofs::PROVEN_SEQ, "0")?;
             state::set(tx, ACKED_SEQ, "0")
-        })
-        .await
-    }
-
-    /// Bounds what may wait while nothing is delivered: beyond `max` the oldest of the last lane go first, counted and
-    /// with a tombstone, and a hundredth more, so that tombstones do not take the place of what they tell of. What the
-    /// cameras are called stays, for it is told only once, and the one state of the box. Returns how many went.
-    pub async fn bound_outbox(&self, max: u64) -> Result<u64, StoreError> {
-        self.write("bound the outbox", move |tx| {
-            let waiting: i64 =
-                tx.prepare_cached("SELECT count(*) FROM outbox WHERE seq IS NULL")?.query_one([], |row| row.get(0))?;
-            if waiting as u64 <= max {
-                return Ok(0);
-            }
-            let excess = waiting as u64 - max + max / 100;
-            let mut statement = tx.prepare_cached(
-                "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE seq IS NULL AND kind NOT IN ('tombstone', 'proof', 'camera', 'box_status')
-                  ORDER BY lane + whole DESC, id LIMIT ?1)
-                 RETURNING created_at, json_array_length(objects)",
-            )?;
-            let went: Vec<(UtcMicros, i64)> = statement
-                .query_map([excess as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
-            let span = proofs::count_evicted(tx, &went)?;
-            let gone = went.len() as u64;
-            if gone == 0 {
-                return Ok(0);
-            }
-            let body = Body::Tombstone(Tombstone {
-                what: "records".to_owned(),
-                camera: None,
-                stream: None,
-                start_us: span.map(|(first, _)| first),
-                end_us: span.map(|(_, last)| last),
-                bytes: 0,
-                sha256: None,
-                reason: format!("{gone} records went because more than {max} waited for the centre"),
-            });
-            put(tx, Lane::Bulk, &body, &format!("records/{}", UtcMicros::now().0), &[])?;
-            Ok(gone)
         })
         .await
     }
@@ -334,10 +297,12 @@ pub(super) fn put(
     objects: &[&ObjectRef],
 ) -> Result<(), StoreError> {
     let created_at = UtcMicros::now();
-    let draft = Draft::new(body, thing, created_at.0, Vec::new())
-        .map_err(|e| StoreError::invalid(format!("record {} {thing}", body.kind().as_str()), e.to_string()))?;
     let mut objects: Vec<&ObjectRef> = objects.to_vec();
     objects.dedup_by(|a, b| a.sha256 == b.sha256);
+    // Whose box it is makes no difference to what is checked.
+    let named = objects.iter().map(|object| named(BoxId::default(), object)).collect::<Result<_, _>>()?;
+    let draft = Draft::new(body, thing, created_at.0, named)
+        .map_err(|e| StoreError::invalid(format!("record {} {thing}", body.kind().as_str()), e.to_string()))?;
     // A column of its own: older databases know three lanes.
     let whole = lane == Lane::Recordings;
     let column = if whole { Lane::Bulk } else { lane } as i64;
@@ -399,18 +364,15 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     })
 }
 
+/// An object as records name it.
+fn named(box_id: BoxId, object: &ObjectRef) -> Result<gtv_protocol::ObjectRef, StoreError> {
+    let (bucket, sha256) = (object.bucket.as_str(), digest(&object.sha256)?);
+    Ok(gtv_protocol::ObjectRef::new(box_id.0, bucket, sha256, object.bytes, &object.content_type))
+}
+
 impl OutboxRow {
     fn draft(self, box_id: BoxId) -> Result<Draft, StoreError> {
-        let mut objects = Vec::with_capacity(self.objects.len());
-        for object in self.objects {
-            objects.push(gtv_protocol::ObjectRef::new(
-                box_id.0,
-                object.bucket.as_str(),
-                digest(&object.sha256)?,
-                object.bytes,
-                &object.content_type,
-            ));
-        }
+        let objects = self.objects.iter().map(|object| named(box_id, object)).collect::<Result<_, _>>()?;
         let name = format!("record {} {}", self.kind, self.thing);
         Draft::from_parts(self.kind, self.thing, self.created_at.0, objects, self.body)
             .map_err(|e| StoreError::conflict(name, e.to_string()))
@@ -457,7 +419,15 @@ fn next_batch(c: &Connection, box_id: BoxId, after: u64, pick: &Pick) -> Result<
     if reached == last.seq {
         for row in pick::ready_rows(c, pick, pick.max_records - batch.records.len())? {
             let (id, lane) = (row.id, row.lane);
-            let record = row.draft(box_id)?.seal(box_id.0, last.epoch, last.seq + 1, last.hash);
+            let draft = match row.draft(box_id) {
+                Ok(draft) => draft,
+                // Nothing waits for it: neither the others nor a new epoch, in which it would be the same.
+                Err(fault) => {
+                    evict::set_aside(c, id, &fault)?;
+                    continue;
+                }
+            };
+            let record = draft.seal(box_id.0, last.epoch, last.seq + 1, last.hash);
             let next = Position { epoch: record.epoch, seq: record.seq, hash: record.hash };
             let link = (record.prev_hash.to_string(), record.hash.to_string());
             if !batch.push(lane, record, pick.max_bytes) {

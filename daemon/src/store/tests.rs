@@ -191,7 +191,7 @@ async fn a_restored_centre_gets_again_what_it_lost_or_a_new_epoch() {
 }
 
 /// A segment of `seconds` one-second fragments of 10 bytes after a head of 4, with its file.
-async fn record(store: &Store, start_s: i64, seconds: i64, close: bool) -> i64 {
+pub(super) async fn record(store: &Store, start_s: i64, seconds: i64, close: bool) -> i64 {
     let init = InitRow {
         id: "init".to_owned(),
         data: b"head".to_vec(),

@@ -4,17 +4,20 @@
 use std::path::PathBuf;
 
 use gtv_protocol::body::{Body, Clip};
+use gtv_protocol::limits::OBJECT_BYTES_MAX;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::outbox::{self, Lane};
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
-use super::{Store, StoreError, StoreEvent};
+use super::{Store, StoreError, StoreEvent, state};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
 /// Rows a transaction, so that nobody waits long behind it.
 const PAGE: usize = 200;
+/// Key of the state, before the camera.
+const WENT_UNTIL: &str = "sync.whole_went_until.";
 
 /// What a request found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,11 +36,33 @@ impl Store {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<Requested, StoreError> {
+        self.queue_recordings(camera, from, to, false).await
+    }
+
+    /// As [`Store::request_recordings`] for the rule, which leaves out what had to go because too many records waited: it
+    /// would only have to go again. A person may still ask for it.
+    pub async fn follow_recordings(
+        &self,
+        camera: &CameraId,
+        from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Requested, StoreError> {
+        self.queue_recordings(camera, from, to, true).await
+    }
+
+    async fn queue_recordings(
+        &self,
+        camera: &CameraId,
+        from: UtcMicros,
+        to: UtcMicros,
+        by_rule: bool,
+    ) -> Result<Requested, StoreError> {
         let mut all = Requested::default();
         loop {
             let camera = camera.clone();
             let page = self
                 .write("queue recordings for the centre", move |tx| {
+                    let from = if by_rule { from.max(went_until(tx, camera.as_str())?) } else { from };
                     let page = queue(tx, &camera, from, to)?;
                     tx.publish(StoreEvent::Outbox);
                     Ok(page)
@@ -70,12 +95,28 @@ impl Store {
 /// The centre has committed what is numbered in `(after, upto]`: recordings whose video it has go before others (R5).
 pub(super) fn delivered(c: &Connection, after: u64, upto: u64) -> Result<(), StoreError> {
     c.prepare_cached(
-        "UPDATE segments SET synced = 1 WHERE sha256 IN (
-            SELECT x.sha256 FROM outbox b JOIN outbox_objects x ON x.outbox_id = b.id JOIN objects o USING (sha256)
-            WHERE b.seq > ?1 AND b.seq <= ?2 AND b.whole = 1 AND o.uploaded_at IS NOT NULL)",
+        // Not one with the same bytes of which the centre has no record.
+        "UPDATE segments SET synced = 1 WHERE id IN (
+            SELECT s.id FROM outbox b JOIN outbox_objects x ON x.outbox_id = b.id JOIN objects o USING (sha256)
+                JOIN segments s USING (sha256)
+            WHERE b.seq > ?1 AND b.seq <= ?2 AND b.whole = 1 AND o.uploaded_at IS NOT NULL
+                AND b.thing = concat_ws('/', s.camera, s.stream, s.start))",
     )?
     .execute(params![after as i64, upto as i64])?;
     Ok(())
+}
+
+/// The record of a recording, of which this is the body, had to go before it was delivered.
+pub(super) fn went(c: &Connection, body: &str) -> Result<(), StoreError> {
+    // What cannot be read is not of a recording that the rule would find again.
+    let Ok(video) = serde_json::from_str::<Clip>(body) else { return Ok(()) };
+    let until = went_until(c, &video.camera)?.max(UtcMicros(video.end_us));
+    state::set(c, &format!("{WENT_UNTIL}{}", video.camera), &until.0.to_string())
+}
+
+/// Recordings of the camera that ended by then are not queued by rule any more.
+fn went_until(c: &Connection, camera: &str) -> Result<UtcMicros, StoreError> {
+    Ok(UtcMicros(outbox::number(c, &format!("{WENT_UNTIL}{camera}"))?.unwrap_or(0) as i64))
 }
 
 /// The object store does not have them after all.
@@ -92,11 +133,11 @@ fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> R
             -- Two recordings may have the same bytes, as those of a camera that shows a loop: each has its own record.
             AND NOT EXISTS (SELECT 1 FROM outbox_objects x JOIN outbox b ON b.id = x.outbox_id
                 WHERE x.sha256 = s.sha256 AND b.whole = 1 AND b.thing = concat_ws('/', s.camera, s.stream, s.start))
-            AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.sha256 = s.sha256 AND o.uploaded_at IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = o.sha256))
+            AND NOT s.synced AND s.bytes <= ?5
          ORDER BY s.start LIMIT ?4",
     )?;
-    let found = statement.query_map(params![camera, from, to, PAGE as i64], |row| {
+    // The recorder makes no larger files than an object may be; one that is larger all the same would stop all others.
+    let found = statement.query_map(params![camera, from, to, PAGE as i64, OBJECT_BYTES_MAX as i64], |row| {
         let (start, end): (UtcMicros, UtcMicros) = (row.get(1)?, row.get(2)?);
         // The ledger told of the recording when it was closed; this is its video.
         let video = Clip {

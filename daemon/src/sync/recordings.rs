@@ -24,7 +24,7 @@ pub(super) fn spawn(cameras: watch::Receiver<Vec<CameraId>>, store: &Store, task
                 let whole = cameras.borrow_and_update().clone();
                 let now = UtcMicros::now();
                 for camera in &whole {
-                    store.request_recordings(camera, now.add_micros(-BACK_US), now).await?;
+                    store.follow_recordings(camera, now.add_micros(-BACK_US), now).await?;
                 }
                 let closed = async {
                     loop {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gtv_protocol::ObjectAccess;
+use gtv_protocol::limits::OBJECT_BYTES_MAX;
 use gtv_protocol::record::{object_key, object_prefix};
 
 use super::error::SyncError;
@@ -19,7 +20,8 @@ use super::pace::Pacer;
 use crate::base::ids::BoxId;
 use crate::base::secret::Secret;
 use crate::config::SyncConfig;
-use crate::store::{Bucket, Lane, ObjectRef, Store};
+use crate::store::{Bucket,
+ Lane, ObjectRef, Store};
 pub(super) use signed::{Ask, Signing};
 
 /// Files up to this size go in one request, which is the fastest for what arrives at the first attempt.
@@ -118,6 +120,10 @@ impl Objects {
         path: &Path,
         careful: bool,
     ) -> Result<(), SyncError> {
+        if object.bytes > OBJECT_BYTES_MAX {
+            let reason = format!("it has {} bytes, an object may have {OBJECT_BYTES_MAX}", object.bytes);
+            return Err(SyncError::ObjectLost { sha256: object.sha256.clone(), reason });
+        }
         let key = object_key(self.box_id.0, &source::digest(object)?);
         let in_parts = object.bytes > WHOLE
             || object.bytes > parts::PART && (careful || self.store.unfinished_upload(&object.sha256).await?.is_some());
@@ -130,6 +136,7 @@ impl Objects {
             Way::Signed(with) => with.way(object, lane)?.put(source::whole(object, path).await?).await,
         }
     }
+
 }
 
 /// The last words of an error chain say most; all of it is too long for a page.
