@@ -191,6 +191,10 @@ impl Store {
                 return Err(StoreError::invalid(format!("epoch {epoch}"), detail));
             }
             let from = if everything { 0 } else { chain.acked_seq };
+            if everything {
+                // The centre lost what it was told, and what told it may be pruned.
+                state::remove(tx, TOLD_CAMERAS)?;
+            }
             tx.execute("DELETE FROM outbox WHERE seq <= ?1", [from as i64])?;
             // Those that wait have no number to lose, and there may be millions of them.
             tx.execute(

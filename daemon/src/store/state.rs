@@ -17,8 +17,7 @@ impl Store {
             if let Some(value) = value {
                 return set(tx, &key, &value);
             }
-            tx.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([&key])?;
-            Ok(())
+            remove(tx, &key)
         })
         .await
     }
@@ -43,5 +42,10 @@ pub(super) fn set(connection: &Connection, key: &str, value: &str) -> Result<(),
     connection
         .prepare_cached("INSERT INTO state VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
         .execute([key, value])?;
+    Ok(())
+}
+
+pub(super) fn remove(connection: &Connection, key: &str) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([key])?;
     Ok(())
 }

@@ -99,6 +99,17 @@ mod tests {
         announcer.set(&[CameraConfig { name: "Gate".to_owned(), ..gate }]).await.unwrap();
         announcer.again().await.unwrap();
         assert_eq!(count().await, 4, "one renamed, one gone");
+
+        let box_id = BoxId::default();
+        let sent = store.next_batch(box_id, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
+        let epoch = sent[0].epoch;
+        store.ack(box_id, epoch, 4).await.unwrap();
+        store.begin_epoch(box_id, epoch + 1, false).await.unwrap();
+        announcer.again().await.unwrap();
+        assert_eq!(count().await, 0, "the centre has all of it");
+        store.begin_epoch(box_id, epoch + 2, true).await.unwrap();
+        announcer.again().await.unwrap();
+        assert_eq!(count().await, 1, "a centre that was restored hears the names again");
     }
 
     #[tokio::test]
