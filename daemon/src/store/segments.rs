@@ -280,7 +280,8 @@ fn remove(tx: &Tx<'_>, segment: SegmentRow, reason: String) -> Result<SegmentRow
             sha256: segment.sha256.as_deref().map(outbox::digest).transpose()?,
             reason: outbox::told(&reason),
         });
-        outbox::put(tx, Lane::Bulk, &body, &format!("segment/{}/{}", segment.camera, segment.start.0), &[])?;
+        let thing = format!("segment/{}/{}/{}", segment.camera, segment.stream, segment.start.0);
+        outbox::put(tx, Lane::Bulk, &body, &thing, &[])?;
     }
     coverage::take(tx, &segment, 0, false)?;
     tx.prepare_cached("DELETE FROM segments WHERE id = ?1")?.execute([segment.id])?;

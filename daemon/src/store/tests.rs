@@ -295,7 +295,8 @@ async fn unsynced_evidence_goes_last_and_leaves_a_tombstone() {
     assert_eq!(gone.path, "recordings/gate/100.mp4");
     assert_eq!(store.delete_segment(evidence, "space").await.unwrap(), None);
     let records = store.next_batch(BOX, 0, Pick::all(9, 1 << 20)).await.unwrap().records;
-    assert_eq!(records.last().unwrap().kind, "tombstone");
+    let last = records.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.id.as_str()), ("tombstone", "segment/gate/main/100000000"));
     assert_eq!(store.recording_totals().await.unwrap()[0].bytes, 0);
 }
 
