@@ -106,7 +106,7 @@ impl Store {
                 "UPDATE objects SET lost = ?2 WHERE sha256 = ?1 AND uploaded_at IS NULL AND lost IS NULL",
             )?
             .execute(params![sha256, reason])?;
-            unfinished::forget(tx, &sha256)?;
+            // How far its upload came stays known until the object store was told to remove that.
             recount(tx, &sha256)?;
             tx.publish(StoreEvent::Outbox);
             Ok(())

@@ -1,11 +1,15 @@
 //! Uploads in parts that are under way: what the object store has of them already.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Store;
 use super::error::StoreError;
+use super::rows::ObjectRef;
 use super::sql::unsigned;
+use super::{Store, objects};
 use crate::base::time::UtcMicros;
+
+/// Somebody may ask again for a recording whose record had to go: its upload would go on.
+const UNNAMED_US: i64 = 3_600_000_000;
 
 /// An upload as it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,14 +78,7 @@ impl Store {
         self.read("read an unfinished upload", move |c| {
             let mut statement =
                 c.prepare_cached("SELECT place, upload, part_bytes, begun_at FROM uploads WHERE sha256 = ?1")?;
-            let found = statement.query_one([&sha256], |row| {
-                Ok(Begun {
-                    place: row.get(0)?,
-                    upload: row.get(1)?,
-                    part_bytes: unsigned(row, 2)?,
-                    begun_at: row.get(3)?,
-                })
-            });
+            let found = statement.query_one([&sha256], |row| begun(row, 0));
             let Some(begun) = found.optional()? else { return Ok(None) };
             let mut receipts = Vec::new();
             let mut statement =
@@ -99,14 +96,45 @@ impl Store {
         .await
     }
 
-    /// Forgets an upload that cannot go on.
-    pub async fn forget_upload(&self, sha256: &str) -> Result<(), StoreError> {
-        let sha256 = sha256.to_owned();
-        self.write("forget an upload", move |tx| forget(tx, &sha256)).await
+    /// Forgets an upload that cannot go on; nothing if another one was begun meanwhile.
+    pub async fn forget_upload(&self, sha256: &str, upload: &str) -> Result<(), StoreError> {
+        let (sha256, upload) = (sha256.to_owned(), upload.to_owned());
+        self.write("forget an upload", move |tx| {
+            tx.prepare_cached("DELETE FROM uploads WHERE sha256 = ?1 AND upload = ?2")?.execute([sha256, upload])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Uploads whose object is lost, or that are an hour old and named by no record any more: nobody goes on with them.
+    pub async fn abandoned_uploads(&self, limit: usize) -> Result<Vec<(ObjectRef, Begun)>, StoreError> {
+        let before = UtcMicros::now().add_micros(-UNNAMED_US);
+        self.read("list abandoned uploads", move |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT o.sha256, o.bytes, o.content_type, o.bucket, u.place, u.upload, u.part_bytes, u.begun_at
+                 FROM uploads u JOIN objects o USING (sha256)
+                 WHERE o.lost IS NOT NULL OR u.begun_at < ?2
+                    AND NOT EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = o.sha256)
+                 LIMIT ?1",
+            )?;
+            let rows =
+                statement.query_map(params![limit as i64, before], |row| Ok((objects::read(row)?, begun(row, 4)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 }
 
-/// The upload came to its end, whichever.
+fn begun(row: &Row<'_>, first: usize) -> rusqlite::Result<Begun> {
+    Ok(Begun {
+        place: row.get(first)?,
+        upload: row.get(first + 1)?,
+        part_bytes: unsigned(row, first + 2)?,
+        begun_at: row.get(first + 3)?,
+    })
+}
+
+/// The object is there, or another upload of it begins.
 pub(super) fn forget(c: &Connection, sha256: &str) -> Result<(), StoreError> {
     c.prepare_cached("DELETE FROM uploads WHERE sha256 = ?1")?.execute([sha256])?;
     Ok(())
@@ -117,8 +145,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::store::Bucket;
-    use crate::store::tests::open;
+    use crate::store::tests::{open, passage};
+    use crate::store::{Bucket, DetectionRow};
 
     #[tokio::test]
     async fn parts_are_known_until_the_end_whichever() {
@@ -149,18 +177,25 @@ mod tests {
             store.upload_begun(sha256, begun("third")).await.unwrap();
             store.upload_part_done(sha256, "third", 0, "d").await.unwrap();
         };
-        for end in ["uploaded", "lost", "forgotten"] {
+        assert_eq!(store.abandoned_uploads(9).await.unwrap().len(), 1, "no record names it");
+        store.insert_detection(DetectionRow { crop: Some(object.clone()), ..passage("ABC1D23", 1) }).await.unwrap();
+        for end in ["uploaded", "forgotten"] {
             store.mark_not_uploaded(sha256).await.unwrap();
             begin().await;
             assert_eq!(store.unfinished_upload(sha256).await.unwrap(), Some(with_parts.clone()));
-            match end {
-                "uploaded" => store.mark_uploaded(sha256).await.unwrap(),
-                "lost" => store.mark_object_lost(sha256, "the file is gone").await.unwrap(),
-                _ => store.forget_upload(sha256).await.unwrap(),
+            if end == "uploaded" {
+                store.mark_uploaded(sha256).await.unwrap();
+            } else {
+                store.forget_upload(sha256, "an earlier one").await.unwrap();
+                assert!(store.unfinished_upload(sha256).await.unwrap().is_some());
+                store.forget_upload(sha256, "third").await.unwrap();
             }
             assert_eq!(store.unfinished_upload(sha256).await.unwrap(), None, "{end}");
         }
         begin().await;
+        assert_eq!(store.abandoned_uploads(9).await.unwrap(), []);
+        store.mark_object_lost(sha256, "the file is gone").await.unwrap();
+        assert_eq!(store.abandoned_uploads(9).await.unwrap(), [(object.clone(), begun("third"))]);
         drop(store);
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.unfinished_upload(sha256).await.unwrap(), Some(with_parts), "a restart forgets nothing");

@@ -27,6 +27,8 @@ const FRESH: Duration = Duration::from_millis(500);
 /// Uploads whose row is being written: the disk is slower than the network then.
 const SETTLING_MAX: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
+/// The object store could not be told that an upload is abandoned: it is told again.
+const TIDY_AGAIN: Duration = Duration::from_secs(60);
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 pub(super) struct Uploads {
@@ -49,6 +51,9 @@ struct Flow {
     running: Vec<ObjectRef>,
     /// Uploaded, and about to be remembered as such.
     settling: JoinSet<Result<ObjectRef, SyncError>>,
+    /// An abandoned upload that is being ended, and when the next one is looked for.
+    tidying: JoinSet<Result<(), SyncError>>,
+    tidy_at: Instant,
     /// What was waiting at the last look.
     waiting: Vec<Upload>,
     looked: Option<Instant>,
@@ -84,6 +89,8 @@ impl Uploads {
             uploads: JoinSet::new(),
             running: Vec::new(),
             settling: JoinSet::new(),
+            tidying: JoinSet::new(),
+            tidy_at: Instant::now(),
             waiting: Vec::new(),
             looked: None,
             news: false,
@@ -108,6 +115,12 @@ impl Uploads {
                     flow.waiting.retain(|upload| upload.object != object);
                     flow.running.retain(|other| *other != object);
                 }
+                tidied = flow.tidying.join_next(), if !flow.tidying.is_empty() => {
+                    if let Err(error) = tidied.transpose()?.ok_or("an upload vanished")? {
+                        tracing::warn!(%error, "parts of an abandoned upload are still at the object store");
+                        flow.tidy_at = Instant::now() + TIDY_AGAIN;
+                    }
+                }
                 event = events.recv(), if wake.is_none() && !flow.news && flow.slots().is_some() => {
                     if matches!(event, Err(broadcast::error::RecvError::Closed)) {
                         return Ok(());
@@ -122,6 +135,7 @@ impl Uploads {
                 () = token.cancelled() => {
                     // Both are waited for: they hold the store, which another process may want to open.
                     flow.uploads.shutdown().await;
+                    flow.tidying.shutdown().await;
                     while flow.settling.join_next().await.is_some() {}
                     return Ok(());
                 }
@@ -147,6 +161,9 @@ impl Uploads {
 
     /// Starts uploads while there are free slots.
     async fn fill(&self, flow: &mut Flow) -> Result<(), SyncError> {
+        if let Some(objects) = flow.objects.clone() {
+            self.tidy(flow, &objects).await?;
+        }
         let Some((slots, objects)) = flow.slots().zip(flow.objects.clone()) else { return Ok(()) };
         let careful = flow.failures > 0;
         let stale = flow.looked.is_none_or(|looked| looked.elapsed() >= FRESH);
@@ -172,6 +189,21 @@ impl Uploads {
                 };
                 (object, objects, result)
             });
+        }
+        Ok(())
+    }
+
+    /// Ends uploads in parts with which nobody goes on, one at a time: their objects had to go, or their records.
+    async fn tidy(&self, flow: &mut Flow, objects: &Arc<Objects>) -> Result<(), SyncError> {
+        if !flow.tidying.is_empty() || flow.tidy_at > Instant::now() {
+            return Ok(());
+        }
+        let abandoned = self.store.abandoned_uploads(AHEAD).await?;
+        if let Some((object, begun)) = abandoned.into_iter().find(|(object, _)| !flow.running.contains(object)) {
+            let objects = objects.clone();
+            flow.tidying.spawn(async move { objects.end(&object, &begun).await });
+        } else {
+            flow.tidy_at = Instant::now() + IDLE;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! Large uploads that break off: they go on where they stopped, with keys and with signed requests.
 
+use std::time::Duration;
+
 use gtv_edge::store::{Begun, Bucket, ObjectRef, Unfinished};
 use object_store::multipart::MultipartStore;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use crate::harness::{Centre, EdgeBox, key, noise};
+use crate::harness::{Centre, EdgeBox, PATIENCE, key, noise};
 use crate::throttle::{Forward, Line};
 
 const MIB: u64 = 1 << 20;
@@ -112,11 +114,48 @@ impl Stage {
         std::fs::write(self.edge.store().object_path(&clip.sha256).unwrap(), &bytes).unwrap();
         self.s3.mend();
         self.edge.until_delivered().await;
-        assert_eq!((self.unfinished(&clip).await, self.lost().await), (None, 1));
+        assert_eq!(self.lost().await, 1);
+        self.until_ended(&clip, &upload).await;
         let (bucket, path) = (self.centre.bucket(&clip), key(&self.edge.identity, &clip));
-        let gone = bucket.put_part(&path, &upload, 0, PutPayload::from_static(b"x")).await.unwrap_err().to_string();
-        assert!(gone.contains("NoSuchUpload"), "its parts are not kept: {gone}");
         assert!(bucket.head(&path).await.is_err(), "and it is no object");
+    }
+
+    async fn ends_what_the_box_lets_go(&self) {
+        let clip = self.cut_clip(noise(18 * MIB as usize, 6)).await;
+        let upload = self.unfinished(&clip).await.unwrap().begun.upload;
+        let store = self.edge.store();
+        // As when the spool is full.
+        store.mark_object_lost(&clip.sha256, "more waited than sync.spool_max allows").await.unwrap();
+        store.delete_object(&clip.sha256).await.unwrap();
+        self.s3.mend();
+        self.edge.until_delivered().await;
+        self.until_ended(&clip, &upload).await;
+    }
+
+    async fn ends_what_does_not_become_an_object(&self) {
+        let bytes = noise(19 * MIB as usize, 7);
+        let clip = self.cut_clip(bytes.clone()).await;
+        let upload = self.unfinished(&clip).await.unwrap().begun.upload;
+        let wrong = "\"00000000000000000000000000000000\"";
+        self.edge.store().upload_part_done(&clip.sha256, &upload, 0, wrong).await.unwrap();
+        self.s3.mend();
+        self.edge.until_delivered().await;
+        assert_eq!(self.centre.stored(&self.edge.identity, &clip).await, bytes, "it began anew");
+        self.until_ended(&clip, &upload).await;
+    }
+
+    /// The box has forgotten the upload, and the object store has none of its parts.
+    async fn until_ended(&self, clip: &ObjectRef, upload: &str) {
+        let ended = async {
+            while self.unfinished(clip).await.is_some() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the upload ends");
+        let (bucket, path) = (self.centre.bucket(clip), key(&self.edge.identity, clip));
+        let put = bucket.put_part(&path, &upload.to_owned(), 0, PutPayload::from_static(b"x")).await;
+        let gone = put.unwrap_err().to_string();
+        assert!(gone.contains("NoSuchUpload"), "its parts are not kept: {gone}");
     }
 
     async fn all(&mut self) {
@@ -129,7 +168,9 @@ impl Stage {
         self.edge.until_delivered().await;
         self.knows_what_was_finished_before(place).await;
         self.begins_anew_where_it_is_unknown().await;
+        self.ends_what_does_not_become_an_object().await;
         self.gives_up_what_is_damaged().await;
+        self.ends_what_the_box_lets_go().await;
     }
 }
 

@@ -20,8 +20,7 @@ use super::pace::Pacer;
 use crate::base::ids::BoxId;
 use crate::base::secret::Secret;
 use crate::config::SyncConfig;
-use crate::store::{Bucket,
- Lane, ObjectRef, Store};
+use crate::store::{Begun, Bucket, Lane, ObjectRef, Store};
 pub(super) use signed::{Ask, Signing};
 
 /// Files up to this size go in one request, which is the fastest for what arrives at the first attempt.
@@ -137,6 +136,17 @@ impl Objects {
         }
     }
 
+    /// Ends an upload in parts that nobody waits for any more.
+    pub(super) async fn end(&self, object: &ObjectRef, begun: &Begun) -> Result<(), SyncError> {
+        let (lane, sha256) = (Lane::Recordings, object.sha256.as_str());
+        match &self.way {
+            Way::Keys(with) => {
+                let key = object_key(self.box_id.0, &source::digest(object)?);
+                parts::end_abandoned(&self.store, &mut with.way(object, lane, &key)?, sha256, begun).await
+            }
+            Way::Signed(with) => parts::end_abandoned(&self.store, &mut with.way(object, lane)?, sha256, begun).await,
+        }
+    }
 }
 
 /// The last words of an error chain say most; all of it is too long for a page.

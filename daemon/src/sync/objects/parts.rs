@@ -72,20 +72,22 @@ pub(super) async fn put(
         let mut upload = kept.as_ref().map(|kept| kept.begun.upload.clone());
         match send(store, server, object, path, kept, &mut upload).await {
             Ok(()) => return Ok(()),
-            Err(Fault::Unknown(detail)) if !anew => {
-                tracing::warn!(object = sha256, detail, "the object store forgot an upload; it begins anew");
-                store.forget_upload(sha256).await?;
-                anew = true;
-            }
             Err(Fault::Unknown(detail)) => {
-                store.forget_upload(sha256).await?;
-                return Err(SyncError::ObjectsUnavailable { endpoint: server.place(), detail });
+                // It may be one part that is not known, and the others are.
+                if let Some(upload) = &upload {
+                    give_up(store, server, sha256, upload).await?;
+                }
+                if anew {
+                    return Err(SyncError::ObjectsUnavailable { endpoint: server.place(), detail });
+                }
+                tracing::warn!(object = sha256, detail, "the object store forgot an upload; it begins anew");
+                anew = true;
             }
             Err(Fault::Failed(error)) => {
                 if let (SyncError::ObjectLost { .. }, Some(upload)) = (&error, &upload)
-                    && let Err(error) = server.abort(upload).await
+                    && let Err(error) = end(store, server, sha256, upload).await
                 {
-                    tracing::warn!(object = sha256, %error, "parts of a lost object stay until the bucket removes them");
+                    tracing::warn!(object = sha256, %error, "parts of a lost object are still at the object store");
                 }
                 return Err(error);
             }
@@ -93,8 +95,36 @@ pub(super) async fn put(
     }
 }
 
+/// Has the object store remove the parts of an upload with which nobody goes on, and forgets it then.
+async fn end(store: &Store, server: &mut impl Server, sha256: &str, upload: &str) -> Result<(), SyncError> {
+    server.abort(upload).await?;
+    Ok(store.forget_upload(sha256, upload).await?)
+}
+
+/// As [`end`] for an upload in the way of another: where the object store cannot be told, the bucket's own rule removes
+/// what is left.
+async fn give_up(store: &Store, server: &mut impl Server, sha256: &str, upload: &str) -> Result<(), SyncError> {
+    if let Err(error) = server.abort(upload).await {
+        tracing::warn!(object = sha256, %error, "parts of an object stay until the bucket removes them");
+    }
+    Ok(store.forget_upload(sha256, upload).await?)
+}
+
+/// As [`end`] for an upload that was begun some time ago, perhaps elsewhere: there only the bucket's rule reaches it.
+pub(super) async fn end_abandoned(
+    store: &Store,
+    server: &mut impl Server,
+    sha256: &str,
+    begun: &Begun,
+) -> Result<(), SyncError> {
+    if begun.place == server.place() {
+        return end(store, server, sha256, &begun.upload).await;
+    }
+    Ok(store.forget_upload(sha256, &begun.upload).await?)
+}
+
 /// What was begun before, if it can go on.
-async fn kept(store: &Store, server: &impl Server, object: &ObjectRef) -> Result<Option<Unfinished>, SyncError> {
+async fn kept(store: &Store, server: &mut impl Server, object: &ObjectRef) -> Result<Option<Unfinished>, SyncError> {
     let Some(kept) = store.unfinished_upload(&object.sha256).await? else { return Ok(None) };
     let begun = &kept.begun;
     let age_us = UtcMicros::now().since(begun.begun_at).abs();
@@ -103,7 +133,11 @@ async fn kept(store: &Store, server: &impl Server, object: &ObjectRef) -> Result
     }
     let (place, parts) = (&begun.place, kept.receipts.len());
     tracing::warn!(object = object.sha256, place, parts, "an upload was begun elsewhere or long ago; it begins anew");
-    store.forget_upload(&object.sha256).await?;
+    if begun.place == server.place() {
+        give_up(store, server, &object.sha256, &begun.upload).await?;
+    } else {
+        store.forget_upload(&object.sha256, &begun.upload).await?;
+    }
     Ok(None)
 }
 
