@@ -15,11 +15,10 @@ use uuid::Uuid;
 
 use super::error::RecordError;
 use crate::base::atomic_file;
+use crate::store::disk_links::{LINKS, disk_of};
 
 /// On each disk, beside the folder of the box.
 const ID_FILE: &str = "gtv-disk.id";
-/// In the data folder: one link a disk.
-pub const LINKS: &str = "disks";
 /// A disk that failed a write is not tried again for this long while there is another one.
 const REST: Duration = Duration::from_secs(30);
 
@@ -200,18 +199,6 @@ impl Disks {
     }
 }
 
-/// The id of the disk that a file lies on, by its path; empty for the data folder.
-pub fn disk_of(name: &str) -> &str {
-    let below = name.strip_prefix(LINKS).and_then(|rest| rest.strip_prefix('/'));
-    below.and_then(|rest| rest.split_once('/')).map_or("", |(id, _)| id)
-}
-
-/// Whether the disk of a file is there, as far as its link tells.
-pub fn is_there(data_dir: &Path, name: &str) -> bool {
-    let id = disk_of(name);
-    id.is_empty() || data_dir.join(LINKS).join(id).is_dir()
-}
-
 fn measured(id: String, path: PathBuf, folder: &Path) -> DiskStatus {
     match rustix::fs::statvfs(folder) {
         Ok(stat) => DiskStatus {
@@ -237,6 +224,7 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::disk_links::is_there;
 
     #[test]
     fn a_disk_is_known_by_its_id_wherever_it_is() {

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::disks;
 use super::error::RecordError;
-use crate::store::{SegmentRow, Store};
+use crate::store::{SegmentRow, Store, disk_links};
 
 /// What recovery found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +33,7 @@ pub async fn recover_but(store: &Store, writing: &[i64]) -> Result<Recovered, Re
         if writing.contains(&segment.id) {
             continue;
         }
-        if !disks::is_there(store.dir(), &segment.path) {
+        if !disk_links::is_there(store.dir(), &segment.path) {
             tracing::debug!(segment = segment.path, "its disk is missing; it is closed when the disk is back");
             total.waiting += 1;
             continue;

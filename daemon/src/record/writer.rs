@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::disks::{self, LINKS};
 use super::error::RecordError;
 use super::group::{Collector, Group};
 use super::recover;
@@ -19,6 +18,7 @@ use super::{Key, Queued, Shared, store_stream};
 use crate::base::error::Kind;
 use crate::base::tasks::CancellationToken;
 use crate::base::time::UtcMicros;
+use crate::store::disk_links::{LINKS, disk_of};
 use crate::store::{InitRow, Interval, NewFragment, NewSegment};
 
 /// Fragments taken from the queue at once; more wait for the next sync.
@@ -262,7 +262,7 @@ impl Writer {
         let mut by_disk: BTreeMap<String, Vec<Written>> = BTreeMap::new();
         for item in written {
             let file = self.streams.get(&item.key).and_then(|stream| stream.file.as_ref());
-            let disk = file.map_or("", |file| disks::disk_of(&file.name)).to_owned();
+            let disk = file.map_or("", |file| disk_of(&file.name)).to_owned();
             by_disk.entry(disk).or_default().push(item);
         }
         let (mut synced, mut failed) = (Vec::new(), Vec::new());

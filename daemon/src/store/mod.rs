@@ -11,6 +11,7 @@ mod check;
 mod coverage;
 mod deliveries;
 mod detections;
+pub mod disk_links;
 mod error;
 mod events;
 mod evict;
@@ -72,7 +73,7 @@ pub use unfinished::{Begun, Unfinished};
 pub use users::Rotation;
 pub use watch_entries::{ENTRIES_MAX, Imported, REASON_MAX};
 pub use watchlists::{LISTS_MAX, NAME_MAX, WatchlistChange};
-pub use whole::Requested;
+pub use whole::{Requested, UploadFile};
 
 use crate::base::tasks::{OnExit, Tasks};
 

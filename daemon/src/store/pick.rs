@@ -1,11 +1,13 @@
 //! Which of the waiting records join the next batch and which objects are next: by lane, and within a lane what is new
 //! beside what has waited, so that a backlog does not hide the present.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params};
 
 use super::outbox::{COLUMNS, Lane, OutboxRow, read};
 use super::rows::ObjectRef;
-use super::{Store, StoreError, objects};
+use super::{Store, StoreError, disk_links, objects, whole};
 use crate::base::time::UtcMicros;
 
 /// What may go now.
@@ -45,31 +47,38 @@ pub struct Upload {
     pub lane: Lane,
     /// Of a record that is new ([`Pick::new_since`]).
     pub new: bool,
+    /// Everything behind its record in the chain waits.
+    pub holds_chain: bool,
 }
 
 impl Store {
     /// Objects that records of the open lanes wait for: first those that hold up the chain, then by lane; in each lane
-    /// new ones, newest first, before older ones, oldest first (S1, S4).
+    /// new ones, newest first, before older ones, oldest first (S1, S4). Recordings of a disk that is not there wait for
+    /// it, but for those that hold up the chain.
     pub async fn objects_to_upload(&self, limit: usize, pick: Pick) -> Result<Vec<Upload>, StoreError> {
+        let dir = self.dir().to_owned();
         self.read("list objects to upload", move |c| {
+            let missing = disk_links::missing(&dir);
             let mut found: Vec<Upload> = Vec::new();
             let mut add = |upload: Upload| {
                 if found.iter().all(|other| other.object.sha256 != upload.object.sha256) {
                     found.push(upload);
                 }
             };
-            for (_, upload) in uploads(c, "b.seq IS NOT NULL AND b.missing > 0", "b.seq", None, limit)? {
+            for (_, upload) in
+                uploads(c, "b.seq IS NOT NULL AND b.missing > 0", "b.seq", None, limit, &BTreeSet::new())?
+            {
                 // Everything behind it in the chain waits, alerts too: whatever its lane, it goes as they do.
-                add(Upload { lane: Lane::Alerts, new: false, ..upload });
+                add(Upload { lane: Lane::Alerts, holds_chain: true, ..upload });
             }
             for lane in pick.open() {
-                let filter = "b.seq IS NULL AND b.missing > 0 AND b.lane + b.whole = ?2";
-                for (made, upload) in uploads(c, filter, "b.id DESC", Some(lane), limit / 2)? {
+                let filter = "b.seq IS NULL AND b.missing > 0 AND b.lane + b.whole = ?1";
+                for (made, upload) in uploads(c, filter, "b.id DESC", Some(lane), limit / 2, &missing)? {
                     if made >= pick.new_since {
                         add(Upload { new: true, ..upload });
                     }
                 }
-                for (made, upload) in uploads(c, filter, "b.id", Some(lane), limit)? {
+                for (made, upload) in uploads(c, filter, "b.id", Some(lane), limit, &missing)? {
                     add(Upload { new: made >= pick.new_since, ..upload });
                 }
             }
@@ -79,26 +88,36 @@ impl Store {
     }
 }
 
+/// Objects of the records that `filter` names, but for those that are on `missing` disks alone.
 fn uploads(
     c: &Connection,
     filter: &str,
     order: &str,
     lane: Option<Lane>,
     limit: usize,
+    missing: &BTreeSet<String>,
 ) -> Result<Vec<(UtcMicros, Upload)>, StoreError> {
-    // Without a lane the second parameter is not part of the text, but SQLite wants as many values as it names.
-    let unused = if lane.is_none() { "AND ?2 IS NULL" } else { "" };
+    // Without a lane the parameter is not part of the filter, but SQLite wants as many values as it names.
+    let unused = if lane.is_none() { "AND ?1 IS NULL" } else { "" };
     let mut statement = c.prepare_cached(&format!(
-        "SELECT o.sha256, o.bytes, o.content_type, o.bucket, b.lane + b.whole, b.created_at
+        "SELECT o.sha256, o.bytes, o.content_type, o.bucket, b.lane + b.whole, b.created_at, o.deleted_at IS NOT NULL
          FROM outbox b CROSS JOIN outbox_objects x ON x.outbox_id = b.id CROSS JOIN objects o ON o.sha256 = x.sha256
          WHERE {filter} {unused} AND o.uploaded_at IS NULL AND o.lost IS NULL
-         ORDER BY {order} LIMIT ?1"
+         ORDER BY {order}"
     ))?;
-    let rows = statement.query_map(params![limit as i64, lane.map(|lane| lane as i64)], |row| {
-        let lane = Lane::of(row.get(4)?);
-        Ok((row.get(5)?, Upload { object: objects::read(row)?, lane, new: false }))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut found = Vec::new();
+    let mut rows = statement.query([lane.map(|lane| lane as i64)])?;
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let upload =
+            Upload { object: objects::read(row)?, lane: Lane::of(row.get(4)?), new: false, holds_chain: false };
+        let no_file_of_its_own: bool = row.get(6)?;
+        if missing.is_empty() || !no_file_of_its_own || !whole::is_away(c, &upload.object.sha256, missing)? {
+            found.push((row.get(5)?, upload));
+        }
+    }
+    Ok(found)
 }
 
 /// Waiting records whose objects are up, in the order in which they join the chain.

@@ -130,7 +130,7 @@ async fn alerts_overtake_and_objects_come_before_rows() {
 
     let status = store.outbox_status(BOX).await.unwrap();
     assert_eq!((status.waiting, status.blocked, status.pending()), ([1, 2, 1, 0], 2, 4));
-    let upload = |object: &ObjectRef, lane| Upload { object: object.clone(), lane, new: false };
+    let upload = |object: &ObjectRef, lane| Upload { object: object.clone(), lane, new: false, holds_chain: false };
     let waiting = [upload(&crop, Lane::Detections), upload(&clip, Lane::Bulk)];
     assert_eq!(store.objects_to_upload(9, Pick::all(9, 9)).await.unwrap(), waiting);
     let kinds = |batch: &Batch| batch.records.iter().map(|r| r.kind.clone()).collect::<Vec<_>>();

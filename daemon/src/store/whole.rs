@@ -1,16 +1,17 @@
 //! Recordings that go to the centre with their video: asked for by a person, or by the rule of the configuration. Their
 //! bytes stay in the segment file; the upload reads them from there.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use gtv_protocol::body::{Body, Clip};
 use gtv_protocol::limits::OBJECT_BYTES_MAX;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::outbox::{self, Lane};
 use super::rows::{Bucket, ObjectRef};
 use super::sql::unsigned;
-use super::{Store, StoreError, StoreEvent, state};
+use super::{Store, StoreError, StoreEvent, disk_links, state};
 use crate::base::ids::CameraId;
 use crate::base::time::UtcMicros;
 
@@ -25,6 +26,21 @@ pub struct Requested {
     /// Recordings that were not asked for before, and their bytes.
     pub recordings: u64,
     pub bytes: u64,
+}
+
+/// Where the bytes of an object are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadFile {
+    pub path: PathBuf,
+    /// The link to the disk that the file is on; none in the data folder.
+    pub disk: Option<PathBuf>,
+}
+
+impl UploadFile {
+    /// Whether a file that is not found is gone for good.
+    pub fn disk_is_there(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.is_dir())
+    }
 }
 
 impl Store {
@@ -75,21 +91,35 @@ impl Store {
         }
     }
 
-    /// The file that has the bytes of an object: its own, or the segment of that digest.
-    pub async fn upload_path(&self, sha256: &str) -> Result<Option<PathBuf>, StoreError> {
+    /// The file that has the bytes of an object: its own, or the segment of that digest, rather on a disk that is there.
+    /// `None` for a text that is no SHA-256.
+    pub async fn upload_file(&self, sha256: &str) -> Result<Option<UploadFile>, StoreError> {
         let Some(own) = self.object_path(sha256) else { return Ok(None) };
         if tokio::fs::try_exists(&own).await.unwrap_or(false) {
-            return Ok(Some(own));
+            return Ok(Some(UploadFile { path: own, disk: None }));
         }
         let key = sha256.to_owned();
-        let segment = self
-            .read("find a recording by its digest", move |c| {
-                let mut statement = c.prepare_cached("SELECT path FROM segments WHERE sha256 = ?1 LIMIT 1")?;
-                Ok(statement.query_one([key], |row| row.get::<_, String>(0)).optional()?)
-            })
-            .await?;
-        Ok(Some(segment.map_or(own, |path| self.dir().join(path))))
+        let paths = self.read("find a recording by its digest", move |c| segment_paths(c, &key)).await?;
+        let there = paths.iter().find(|path| disk_links::is_there(self.dir(), path));
+        let Some(path) = there.or(paths.first()) else { return Ok(Some(UploadFile { path: own, disk: None })) };
+        let disk = Some(disk_links::disk_of(path)).filter(|id| !id.is_empty());
+        Ok(Some(UploadFile {
+            path: self.dir().join(path),
+            disk: disk.map(|id| self.dir().join(disk_links::LINKS).join(id)),
+        }))
     }
+}
+
+/// Whether the bytes of an object are in recordings alone, all of them on disks that are not there.
+pub(super) fn is_away(c: &Connection, sha256: &str, missing: &BTreeSet<String>) -> Result<bool, StoreError> {
+    let paths = segment_paths(c, sha256)?;
+    Ok(!paths.is_empty() && paths.iter().all(|path| missing.contains(disk_links::disk_of(path))))
+}
+
+/// Some of the recordings with these bytes; a camera that shows a loop makes many.
+fn segment_paths(c: &Connection, sha256: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT path FROM segments WHERE sha256 = ?1 LIMIT 16")?;
+    Ok(statement.query_map([sha256], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// The centre has committed what is numbered in `(after, upto]`: recordings whose video it has go before others (R5).
@@ -235,9 +265,9 @@ mod tests {
         let waiting = store.objects_to_upload(9, Pick::all(9, 9)).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].lane), (1, Lane::Recordings));
         let sha256 = &waiting[0].object.sha256;
-        let path = store.upload_path(sha256).await.unwrap().unwrap();
-        assert_eq!(path, folder.path().join("recordings/0.mp4"));
-        assert_eq!(store.upload_path("../etc").await.unwrap(), None);
+        let file = store.upload_file(sha256).await.unwrap().unwrap();
+        assert_eq!(file, UploadFile { path: folder.path().join("recordings/0.mp4"), disk: None });
+        assert_eq!(store.upload_file("../etc").await.unwrap(), None);
         store.mark_uploaded(sha256).await.unwrap();
         let batch = store.next_batch(BoxId::default(), 0, Pick::all(99, 1 << 20)).await.unwrap();
         let clips: Vec<_> = batch.records.iter().filter(|record| record.kind == "clip").collect();

@@ -50,6 +50,11 @@ pub enum SyncError {
     ObjectsAccess { detail: String },
     #[error("object {sha256} cannot be uploaded: {reason}")]
     ObjectLost { sha256: String, reason: String },
+    #[error(
+        "the file of object {sha256} cannot be read: {detail}; look after the disk (`dmesg`, its mount, permissions); \
+             it is tried again by itself"
+    )]
+    Unreadable { sha256: String, detail: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,7 +62,10 @@ pub enum SyncError {
 impl SyncError {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::ObjectsUnavailable { .. } => Kind::Unavailable,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::ObjectsUnavailable { .. }
+            | Self::Unreadable { .. } => Kind::Unavailable,
             Self::Certificate { .. } | Self::CaFile { .. } | Self::ObjectsAccess { .. } => Kind::Invalid,
             Self::Refused { code, .. } if code.retry() => Kind::Unavailable,
             Self::Refused { .. } | Self::ObjectsRefused { .. } => Kind::Forbidden,

@@ -10,6 +10,7 @@ mod objects;
 mod pace;
 mod plan;
 mod recordings;
+mod resting;
 mod session;
 mod status;
 mod teller;

@@ -170,7 +170,7 @@ mod tests {
 
     fn upload(i: usize, bucket: Bucket, lane: Lane, new: bool) -> Upload {
         let object = ObjectRef { sha256: format!("{i:064}"), bytes: LARGE + 1, content_type: "x/y".to_owned(), bucket };
-        Upload { object, lane, new }
+        Upload { object, lane, new, holds_chain: false }
     }
 
     fn hash(byte: u8) -> Hash {

@@ -1,7 +1,6 @@
 //! Uploads what records wait for, a few objects at a time in the order of the lanes, and remembers what arrived. It
 //! works whether or not the centre is reachable, as long as there is access to the object store.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +13,13 @@ use super::error::SyncError;
 use super::objects::{Access, Objects};
 use super::pace::Pacer;
 use super::plan::{self, Slots};
+use super::resting::Resting;
 use super::status::Reporter;
 use crate::base::backoff::Backoff;
 use crate::base::ids::BoxId;
 use crate::base::tasks::{CancellationToken, TaskResult};
 use crate::base::time::UtcMicros;
-use crate::store::{Lane, ObjectRef, Pick, Store, Upload};
+use crate::store::{Lane, ObjectRef, Pick, Store, Upload, UploadFile};
 
 /// Objects looked at for what is next, and how long that look is good.
 const AHEAD: usize = 96;
@@ -41,7 +41,7 @@ pub(super) struct Uploads {
 }
 
 /// An upload that ended, the access it used, and how.
-type Done = (ObjectRef, Arc<Objects>, Result<(), SyncError>);
+type Done = (Upload, Arc<Objects>, Result<(), SyncError>);
 
 /// What is on its way.
 struct Flow {
@@ -56,6 +56,7 @@ struct Flow {
     tidy_at: Instant,
     /// What was waiting at the last look.
     waiting: Vec<Upload>,
+    resting: Resting,
     looked: Option<Instant>,
     /// Something happened since then.
     news: bool,
@@ -92,6 +93,7 @@ impl Uploads {
             tidying: JoinSet::new(),
             tidy_at: Instant::now(),
             waiting: Vec::new(),
+            resting: Resting::default(),
             looked: None,
             news: false,
             new_next: true,
@@ -107,8 +109,8 @@ impl Uploads {
             let timer = tokio::time::sleep_until(wake.unwrap_or_else(|| flow.look_at()));
             tokio::select! {
                 done = flow.uploads.join_next(), if !flow.uploads.is_empty() => {
-                    let (object, used, result) = done.transpose()?.ok_or("an upload vanished")?;
-                    self.done(&mut flow, object, &used, result);
+                    let (upload, used, result) = done.transpose()?.ok_or("an upload vanished")?;
+                    self.done(&mut flow, upload, &used, result);
                 }
                 settled = flow.settling.join_next(), if !flow.settling.is_empty() => {
                     let object = settled.transpose()?.ok_or("an upload vanished")??;
@@ -172,22 +174,24 @@ impl Uploads {
         if stale || flow.waiting.len() <= flow.running.len() {
             let pick = Pick { lanes, new_since: now.add_micros(-NEW_US), ..Pick::all(0, 0) };
             (flow.looked, flow.news) = (Some(Instant::now()), false);
-            flow.waiting = self.store.objects_to_upload(AHEAD, pick).await?;
+            // Those that rest must not hide what is behind them.
+            flow.waiting = self.store.objects_to_upload(AHEAD + 2 * flow.resting.len(), pick).await?;
+            let now = Instant::now().into_std();
+            flow.waiting.retain(|upload| !flow.resting.rests(&upload.object.sha256, now));
         }
         // Those whose rows are being written count for what is taken already, not for the slots.
         let slots = Slots { all: slots.all + flow.settling.len(), ..slots };
         while let Some(next) = plan::next_upload(&flow.waiting, &flow.running, slots, flow.new_next).cloned() {
-            let Upload { object, lane, new } = next;
-            flow.new_next = !new;
-            flow.running.push(object.clone());
+            flow.new_next = !next.new;
+            flow.running.push(next.object.clone());
             let objects = objects.clone();
-            let path = self.store.upload_path(&object.sha256).await?;
+            let file = self.store.upload_file(&next.object.sha256).await?;
             flow.uploads.spawn(async move {
-                let result = match &path {
-                    Some(path) => put(&objects, &object, lane, path, careful).await,
-                    None => Err(lost(&object, "its name is no SHA-256")),
+                let result = match &file {
+                    Some(file) => put(&objects, &next.object, next.lane, file, careful).await,
+                    None => Err(lost(&next.object, "its name is no SHA-256")),
                 };
-                (object, objects, result)
+                (next, objects, result)
             });
         }
         Ok(())
@@ -209,13 +213,31 @@ impl Uploads {
     }
 
     /// Remembers what became of an upload, beside the uploads that go on.
-    fn done(&self, flow: &mut Flow, object: ObjectRef, used: &Arc<Objects>, result: Result<(), SyncError>) {
+    fn done(&self, flow: &mut Flow, upload: Upload, used: &Arc<Objects>, result: Result<(), SyncError>) {
+        let Upload { object, holds_chain, .. } = upload;
+        let result = match result {
+            Err(SyncError::Unreadable { sha256, detail })
+                if holds_chain && flow.resting.holds_chain_too_long(Instant::now().into_std()) =>
+            {
+                Err(SyncError::ObjectLost { sha256, reason: format!("its file cannot be read: {detail}") })
+            }
+            other => other,
+        };
         let lost = match result {
             Ok(()) => None,
             Err(SyncError::ObjectLost { sha256, reason }) => {
                 tracing::error!(object = sha256, reason, "an object can never be uploaded; its record will say so");
                 metrics::counter!("gtv_dropped_total", "stage" => "upload", "reason" => "lost").increment(1);
                 Some(reason)
+            }
+            Err(error @ SyncError::Unreadable { .. }) => {
+                tracing::warn!(%error, "upload failed");
+                metrics::counter!("gtv_sync_upload_errors_total").increment(1);
+                self.report.objects(Some(&error));
+                flow.running.retain(|other| *other != object);
+                flow.waiting.retain(|upload| upload.object != object);
+                flow.resting.failed(&object.sha256, error, Instant::now().into_std(), rand::random());
+                return;
             }
             // With an access that is no more: it goes on with the one of now, which may well work.
             Err(error) if flow.objects.as_ref().is_none_or(|now| !Arc::ptr_eq(now, used)) => {
@@ -234,8 +256,9 @@ impl Uploads {
             }
         };
         (flow.failures, flow.not_before) = (0, None);
+        flow.resting.ended(&object.sha256);
         if lost.is_none() {
-            self.report.objects(None);
+            self.report.objects(flow.resting.why(Instant::now().into_std()));
         }
         let store = self.store.clone();
         flow.settling.spawn(async move {
@@ -248,9 +271,15 @@ impl Uploads {
     }
 }
 
-async fn put(objects: &Objects, object: &ObjectRef, lane: Lane, path: &Path, careful: bool) -> Result<(), SyncError> {
+async fn put(
+    objects: &Objects,
+    object: &ObjectRef,
+    lane: Lane,
+    file: &UploadFile,
+    careful: bool,
+) -> Result<(), SyncError> {
     let started = std::time::Instant::now();
-    objects.put(object, lane, path, careful).await?;
+    objects.put(object, lane, file, careful).await?;
     metrics::histogram!("gtv_sync_upload_seconds").record(started.elapsed().as_secs_f64());
     metrics::counter!("gtv_sync_uploaded_bytes_total", "bucket" => object.bucket.as_str()).increment(object.bytes);
     Ok(())

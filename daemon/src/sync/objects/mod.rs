@@ -8,7 +8,6 @@ mod signed;
 mod source;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use gtv_protocol::ObjectAccess;
@@ -20,7 +19,7 @@ use super::pace::Pacer;
 use crate::base::ids::BoxId;
 use crate::base::secret::Secret;
 use crate::config::SyncConfig;
-use crate::store::{Begun, Bucket, Lane, ObjectRef, Store};
+use crate::store::{Begun, Bucket, Lane, ObjectRef, Store, UploadFile};
 pub(super) use signed::{Ask, Signing};
 
 /// Files up to this size go in one request, which is the fastest for what arrives at the first attempt.
@@ -109,14 +108,14 @@ impl Objects {
         Ok(Self { box_id, store, way })
     }
 
-    /// Puts the file at `path` under the key of `object`, in parts where it is large, or where `careful` is set and a
+    /// Puts the bytes of `file` under the key of `object`, in parts where it is large, or where `careful` is set and a
     /// break would cost more than a part. [`SyncError::ObjectLost`] where the file is not what the digest says: it can
-    /// never be uploaded.
+    /// never be uploaded. [`SyncError::Unreadable`] where it cannot be read now.
     pub(super) async fn put(
         &self,
         object: &ObjectRef,
         lane: Lane,
-        path: &Path,
+        file: &UploadFile,
         careful: bool,
     ) -> Result<(), SyncError> {
         if object.bytes > OBJECT_BYTES_MAX {
@@ -128,11 +127,11 @@ impl Objects {
             || object.bytes > parts::PART && (careful || self.store.unfinished_upload(&object.sha256).await?.is_some());
         match &self.way {
             Way::Keys(with) if in_parts => {
-                parts::put(&self.store, &mut with.way(object, lane, &key)?, object, path).await
+                parts::put(&self.store, &mut with.way(object, lane, &key)?, object, file).await
             }
-            Way::Keys(with) => with.way(object, lane, &key)?.put(source::whole(object, path).await?).await,
-            Way::Signed(with) if in_parts => parts::put(&self.store, &mut with.way(object, lane)?, object, path).await,
-            Way::Signed(with) => with.way(object, lane)?.put(source::whole(object, path).await?).await,
+            Way::Keys(with) => with.way(object, lane, &key)?.put(source::whole(object, file).await?).await,
+            Way::Signed(with) if in_parts => parts::put(&self.store, &mut with.way(object, lane)?, object, file).await,
+            Way::Signed(with) => with.way(object, lane)?.put(source::whole(object, file).await?).await,
         }
     }
 

@@ -1,14 +1,12 @@
 //! Uploads in parts, which go on where they stopped: what the object store has of an object is remembered as each part
 //! is done, whatever ends between two of them. The whole file is hashed all the same before the parts become an object.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use gtv_protocol::limits;
 
 use super::source::Source;
 use crate::base::time::UtcMicros;
-use crate::store::{Begun, ObjectRef, Store, Unfinished};
+use crate::store::{Begun, ObjectRef, Store, Unfinished, UploadFile};
 use crate::sync::error::SyncError;
 
 /// The least that S3 takes: what a broken connection costs at most.
@@ -64,13 +62,13 @@ pub(super) async fn put(
     store: &Store,
     server: &mut impl Server,
     object: &ObjectRef,
-    path: &Path,
+    file: &UploadFile,
 ) -> Result<(), SyncError> {
     let (sha256, mut anew) = (object.sha256.as_str(), false);
     loop {
         let kept = kept(store, server, object).await?;
         let mut upload = kept.as_ref().map(|kept| kept.begun.upload.clone());
-        match send(store, server, object, path, kept, &mut upload).await {
+        match send(store, server, object, file, kept, &mut upload).await {
             Ok(()) => return Ok(()),
             Err(Fault::Unknown(detail)) => {
                 // It may be one part that is not known, and the others are.
@@ -146,13 +144,13 @@ async fn send(
     store: &Store,
     server: &mut impl Server,
     object: &ObjectRef,
-    path: &Path,
+    file: &UploadFile,
     kept: Option<Unfinished>,
     upload: &mut Option<String>,
 ) -> Result<(), Fault> {
     let sha256 = object.sha256.as_str();
     let part_bytes = kept.as_ref().map_or_else(|| part_bytes(object.bytes), |kept| kept.begun.part_bytes);
-    let mut source = Source::open(object, path, part_bytes).await?;
+    let mut source = Source::open(object, file, part_bytes).await?;
     let mut receipts = kept.map(|kept| kept.receipts).unwrap_or_default();
     let done = receipts.len();
     if done > 0 {
