@@ -9,7 +9,7 @@ use gtv_protocol::limits::OBJECT_BYTES_MAX;
 use rusqlite::{Connection, params};
 
 use super::outbox::{self, Lane};
-use super::rows::{Bucket, ObjectRef};
+use super::rows::{Bucket, ObjectRef, Stream};
 use super::sql::unsigned;
 use super::{Store, StoreError, StoreEvent, disk_links, state};
 use crate::base::ids::CameraId;
@@ -19,6 +19,8 @@ use crate::base::time::UtcMicros;
 const PAGE: usize = 200;
 /// Key of the state, before the camera.
 const WENT_UNTIL: &str = "sync.whole_went_until.";
+/// No recording is longer (`record.segment` is an hour at most): one that touches a span begins no earlier before it.
+const LONGEST_US: i64 = 2 * 3_600_000_000;
 
 /// What a request found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,21 +76,28 @@ impl Store {
         by_rule: bool,
     ) -> Result<Requested, StoreError> {
         let mut all = Requested::default();
-        loop {
-            let camera = camera.clone();
-            let page = self
-                .write("queue recordings for the centre", move |tx| {
-                    let from = if by_rule { from.max(went_until(tx, camera.as_str())?) } else { from };
-                    let page = queue(tx, &camera, from, to)?;
-                    tx.publish(StoreEvent::Outbox);
-                    Ok(page)
-                })
-                .await?;
-            (all.recordings, all.bytes) = (all.recordings + page.recordings, all.bytes + page.bytes);
-            if page.recordings < PAGE as u64 {
-                return Ok(all);
+        for stream in [Stream::Main, Stream::Sub] {
+            let mut after = from.add_micros(-LONGEST_US);
+            loop {
+                let camera = camera.clone();
+                let (page, last) = self
+                    .write("queue recordings for the centre", move |tx| {
+                        let from = if by_rule { from.max(went_until(tx, camera.as_str())?) } else { from };
+                        let page = queue(tx, &camera, stream, (from, to), after)?;
+                        if page.0.recordings > 0 {
+                            tx.publish(StoreEvent::Outbox);
+                        }
+                        Ok(page)
+                    })
+                    .await?;
+                (all.recordings, all.bytes) = (all.recordings + page.recordings, all.bytes + page.bytes);
+                match last {
+                    Some(last) if page.recordings == PAGE as u64 => after = last,
+                    _ => break,
+                }
             }
         }
+        Ok(all)
     }
 
     /// The file that has the bytes of an object: its own, or the segment of that digest, rather on a disk that is there.
@@ -155,19 +164,28 @@ pub(super) fn not_delivered(c: &Connection, sha256: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> Result<Requested, StoreError> {
+/// One page of those that begin after `after`, and where its last one begins.
+fn queue(
+    c: &Connection,
+    camera: &CameraId,
+    stream: Stream,
+    (from, to): (UtcMicros, UtcMicros),
+    after: UtcMicros,
+) -> Result<(Requested, Option<UtcMicros>), StoreError> {
     let mut statement = c.prepare_cached(
         "SELECT s.stream, s.start, s.\"end\", s.bytes, s.sha256, i.mime
          FROM segments s LEFT JOIN inits i ON i.id = s.init_id
-         WHERE s.camera = ?1 AND s.start < ?3 AND s.\"end\" > ?2 AND s.closed AND s.sha256 IS NOT NULL
+         WHERE s.camera = ?1 AND s.stream = ?5 AND s.start > ?6 AND s.start < ?3 AND s.\"end\" > ?2
+            AND s.closed AND s.sha256 IS NOT NULL
             -- Two recordings may have the same bytes, as those of a camera that shows a loop: each has its own record.
             AND NOT EXISTS (SELECT 1 FROM outbox_objects x JOIN outbox b ON b.id = x.outbox_id
                 WHERE x.sha256 = s.sha256 AND b.whole = 1 AND b.thing = concat_ws('/', s.camera, s.stream, s.start))
-            AND NOT s.synced AND s.bytes <= ?5
+            AND NOT s.synced AND s.bytes <= ?7
          ORDER BY s.start LIMIT ?4",
     )?;
     // The recorder makes no larger files than an object may be; one that is larger all the same would stop all others.
-    let found = statement.query_map(params![camera, from, to, PAGE as i64, OBJECT_BYTES_MAX as i64], |row| {
+    let largest = OBJECT_BYTES_MAX as i64;
+    let found = statement.query_map(params![camera, from, to, PAGE as i64, stream, after, largest], |row| {
         let (start, end): (UtcMicros, UtcMicros) = (row.get(1)?, row.get(2)?);
         // The ledger told of the recording when it was closed; this is its video.
         let video = Clip {
@@ -182,9 +200,10 @@ fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> R
         };
         Ok((video, row.get::<_, String>(4)?, unsigned(row, 3)?))
     })?;
-    let mut requested = Requested::default();
+    let (mut requested, mut last) = (Requested::default(), None);
     for row in found.collect::<Result<Vec<_>, _>>()? {
         let (mut video, sha256, bytes) = row;
+        last = Some(UtcMicros(video.start_us));
         video.object = Some(outbox::digest(&sha256)?);
         let content_type = video.mime.as_deref().and_then(|mime| mime.split(';').next()).unwrap_or("video/mp4");
         let content_type = content_type.trim().to_owned();
@@ -206,7 +225,7 @@ fn queue(c: &Connection, camera: &CameraId, from: UtcMicros, to: UtcMicros) -> R
         requested.bytes += bytes;
         outbox::put(c, Lane::Recordings, &Body::Clip(video), &thing, &[&object])?;
     }
-    Ok(requested)
+    Ok((requested, last))
 }
 
 #[cfg(test)]
@@ -214,7 +233,7 @@ mod tests {
     use super::*;
     use crate::base::ids::BoxId;
     use crate::store::tests::{SECOND, camera, open};
-    use crate::store::{InitRow, NewFragment, NewSegment, Pick, Stream};
+    use crate::store::{InitRow, NewFragment, NewSegment, Pick};
 
     #[tokio::test]
     async fn a_recording_goes_once_and_from_its_own_file() {
