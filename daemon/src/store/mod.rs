@@ -65,6 +65,7 @@ pub use events::StoreEvent;
 pub use find::{DetectionPage, Similar};
 pub use hits::{AlertPolicy, HIT, WatchStatus};
 pub use locks::LOCKS_MAX;
+pub use objects::SpoolBytes;
 pub use outbox::{Batch, Lane, OutboxStatus, TOLD_CAMERAS};
 pub use pick::{Pick, Upload};
 pub use rows::*;

@@ -20,6 +20,13 @@ pub(super) const FOLDER: &str = "objects";
 /// Files on their way: never named by a row, so a crash leaves nothing but rubbish here.
 const INCOMING: &str = "objects/incoming";
 
+/// See [`Store::spool_bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolBytes {
+    pub files: u64,
+    pub recordings: u64,
+}
+
 impl Store {
     /// Keeps `bytes` under their digest; the same bytes twice are one object.
     pub async fn put_object(&self, bytes: Bytes, content_type: &str, bucket: Bucket) -> Result<ObjectRef, StoreError> {
@@ -160,23 +167,29 @@ impl Store {
         }
     }
 
-    /// Bytes of the objects that records still wait for.
-    pub async fn spool_bytes(&self) -> Result<u64, StoreError> {
+    /// Bytes of the objects that records still wait for: those with a file of their own, which is kept for the upload,
+    /// and those of recordings, whose files are kept for themselves.
+    pub async fn spool_bytes(&self) -> Result<SpoolBytes, StoreError> {
         self.read("sum up what waits for its upload", |c| {
             let mut statement = c.prepare_cached(
-                "SELECT coalesce(sum(bytes), 0) FROM objects o WHERE uploaded_at IS NULL AND lost IS NULL
+                "SELECT coalesce(sum(iif(deleted_at IS NULL, bytes, 0)), 0),
+                    coalesce(sum(iif(deleted_at IS NULL, 0, bytes)), 0)
+                 FROM objects o WHERE uploaded_at IS NULL AND lost IS NULL
                     AND EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = o.sha256)",
             )?;
-            Ok(statement.query_one([], |row| unsigned(row, 0))?)
+            Ok(statement
+                .query_one([], |row| Ok(SpoolBytes { files: unsigned(row, 0)?, recordings: unsigned(row, 1)? }))?)
         })
         .await
     }
 
-    /// The objects that go first when the spool is full: video before pictures, the oldest first; none of locked passages.
+    /// The objects that go first when the spool is full: video before pictures, the oldest first; none of locked passages,
+    /// and no recordings, which make no room.
     pub async fn spool_oldest(&self, limit: usize) -> Result<Vec<ObjectRef>, StoreError> {
         self.read("list what waits longest for its upload", move |c| {
             let mut statement = c.prepare_cached(&format!(
-                "SELECT sha256, bytes, content_type, bucket FROM objects WHERE uploaded_at IS NULL AND lost IS NULL
+                "SELECT sha256, bytes, content_type, bucket FROM objects
+                 WHERE uploaded_at IS NULL AND lost IS NULL AND deleted_at IS NULL
                     AND EXISTS (SELECT 1 FROM outbox_objects x WHERE x.sha256 = objects.sha256) AND {}
                  ORDER BY bucket <> 'recordings', created_at LIMIT ?1",
                 locks::OBJECT_UNLOCKED

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::base::ids::BoxId;
     use crate::store::tests::{SECOND, camera, open};
-    use crate::store::{InitRow, NewFragment, NewSegment, Pick};
+    use crate::store::{InitRow, NewFragment, NewSegment, Pick, SpoolBytes};
 
     #[tokio::test]
     async fn a_recording_goes_once_and_from_its_own_file() {
@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(ask().await, Requested::default(), "once is enough");
         let status = store.outbox_status(BoxId::default()).await.unwrap();
         assert_eq!((status.waiting[3], status.blocked), (2, 2));
-        assert_eq!(store.spool_bytes().await.unwrap(), 10);
+        assert_eq!(store.spool_bytes().await.unwrap(), SpoolBytes { files: 0, recordings: 10 });
+        assert_eq!(store.spool_oldest(9).await.unwrap(), [], "no byte would be free");
         let waiting = store.objects_to_upload(9, Pick::all(9, 9)).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].lane), (1, Lane::Recordings));
         let sha256 = &waiting[0].object.sha256;

@@ -14,8 +14,10 @@ const SAMPLES_MAX: usize = 128;
 /// What waits for the centre.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Spool {
-    /// Of the objects that are not uploaded yet.
+    /// Of the files that are kept until they are uploaded.
     pub bytes: u64,
+    /// Of recordings that are to go with their video: they lie where they lie, so no limit applies.
+    pub recordings_bytes: u64,
     pub bytes_max: u64,
     pub records: u64,
     pub records_max: u64,

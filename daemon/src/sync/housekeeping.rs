@@ -12,7 +12,7 @@ use crate::base::metrics::dropped;
 use crate::base::tasks::{OnExit, Tasks};
 use crate::base::time::UtcMicros;
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{SpoolBytes, Store};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is looked at how much waits.
@@ -51,9 +51,10 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                 }
                 report.outbox(outbox);
                 if has_centre {
-                    let (bytes, objects) = bound_spool(&store, bytes_max).await?;
+                    let (SpoolBytes { files, recordings }, objects) = bound_spool(&store, bytes_max).await?;
                     let spool = Spool {
-                        bytes,
+                        bytes: files,
+                        recordings_bytes: recordings,
                         bytes_max: if bytes_max == 0 { u64::MAX } else { bytes_max },
                         records: outbox.pending(),
                         records_max,
@@ -72,22 +73,22 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
 
 /// Lets the oldest objects go while more than `max` bytes wait for their upload; their records say so. Returns what
 /// waits then, and how many went.
-async fn bound_spool(store: &Store, max: u64) -> Result<(u64, u64), SyncError> {
+async fn bound_spool(store: &Store, max: u64) -> Result<(SpoolBytes, u64), SyncError> {
     let mut bytes = store.spool_bytes().await?;
     let mut gone = 0;
-    while max > 0 && bytes > max {
+    while max > 0 && bytes.files > max {
         let oldest = store.spool_oldest(PAGE).await?;
         if oldest.is_empty() {
             break;
         }
         for object in oldest {
-            if bytes <= max {
+            if bytes.files <= max {
                 break;
             }
             let reason = "more waited for the centre than sync.spool_max allows";
             store.mark_object_lost(&object.sha256, reason).await?;
             store.delete_object(&object.sha256).await?;
-            bytes = bytes.saturating_sub(object.bytes);
+            bytes.files = bytes.files.saturating_sub(object.bytes);
             gone += 1;
         }
     }
@@ -127,6 +128,7 @@ mod tests {
     use crate::base::ids::{BoxId, DetectionId};
     use crate::base::plate::Plate;
     use crate::store::{Bucket, DetectionRow, Lane, LockRow, Pick};
+    use crate::sync::recordings::tests::record;
 
     fn passage(crop: crate::store::ObjectRef) -> DetectionRow {
         DetectionRow {
@@ -239,8 +241,15 @@ mod tests {
             end: UtcMicros(2),
         };
         store.attach_clip(row.id, crate::store::ClipOutcome::Stored(stored)).await.unwrap();
-        assert_eq!(bound_spool(&store, 0).await.unwrap(), (1100, 0), "0 sets no limit");
-        assert_eq!(bound_spool(&store, 1000).await.unwrap(), (400, 1));
+        // Somebody asks for a recording that is larger than the spool.
+        let gate = "gate".parse().unwrap();
+        record(&store, &gate, UtcMicros(0), 5000).await;
+        assert_eq!(store.request_recordings(&gate, UtcMicros(0), UtcMicros(9)).await.unwrap().bytes, 5000);
+        let left = |files, gone| (SpoolBytes { files, recordings: 5000 }, gone);
+        assert_eq!(bound_spool(&store, 0).await.unwrap(), left(1100, 0), "0 sets no limit");
+        assert_eq!(bound_spool(&store, 1200).await.unwrap(), left(1100, 0), "what has no file takes no room");
+        assert!(store.object_path(&clip.sha256).unwrap().exists());
+        assert_eq!(bound_spool(&store, 1000).await.unwrap(), left(400, 1));
         assert!(!store.object_path(&clip.sha256).unwrap().exists());
         assert!(store.object_path(&crop.sha256).unwrap().exists());
         // An upload that was under way finds nothing any more.

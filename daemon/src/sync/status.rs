@@ -127,6 +127,7 @@ impl Reporter {
     pub(super) fn spool(&self, spool: Spool) {
         let seconds = |value: Option<u64>| value.map_or(-1.0, |s| s as f64);
         metrics::gauge!("gtv_sync_spool_bytes").set(spool.bytes as f64);
+        metrics::gauge!("gtv_sync_recordings_waiting_bytes").set(spool.recordings_bytes as f64);
         metrics::gauge!("gtv_sync_spool_full_in_seconds").set(seconds(spool.full_in_s));
         metrics::gauge!("gtv_sync_delivered_in_seconds").set(seconds(spool.delivered_in_s));
         self.change(|status| status.spool = spool);

@@ -190,6 +190,8 @@ pub struct SyncHealth {
     /// Bytes of pictures and video that wait for their upload, and the most that may wait; null: no limit.
     pub spool_bytes: u64,
     pub spool_max_bytes: Option<u64>,
+    /// Bytes of recordings that are to go with their video; their files are kept for themselves, so no limit applies.
+    pub recordings_bytes: u64,
     /// Seconds until the oldest video goes for want of room, at the present rate; null while it does not grow.
     pub spool_full_in_seconds: Option<u64>,
     /// Seconds until everything is delivered, at the present rate; null while it does not get less.
@@ -208,6 +210,7 @@ impl From<&SyncStatus> for SyncHealth {
             waiting: status.waiting,
             spool_bytes: status.spool.bytes,
             spool_max_bytes: Some(status.spool.bytes_max).filter(|max| *max > 0 && *max < u64::MAX),
+            recordings_bytes: status.spool.recordings_bytes,
             spool_full_in_seconds: status.spool.full_in_s,
             delivered_in_seconds: status.spool.delivered_in_s,
         }

@@ -347,6 +347,8 @@ export interface BoxStatus {
     spool_bytes: number;
     /** Null: no limit. */
     spool_max_bytes: number | null;
+    /** Of recordings that are to go with their video; no limit applies. */
+    recordings_bytes: number;
     /** At the present rate; null while it does not grow. */
     spool_full_in_seconds: number | null;
     /** At the present rate; null while it does not get less. */

@@ -198,6 +198,7 @@ export const en = {
   'system.disconnected': 'Not connected',
   'system.pending': 'Waiting to be sent',
   'system.spool': 'Pictures and video to upload',
+  'system.spool_recordings': 'Recordings to upload',
   'system.delivered_in': 'All delivered in',
   'system.delivered_unknown': 'Not at the present rate',
   'system.spool_full_in': 'No room for more in',

@@ -199,6 +199,7 @@ export const ptBR: Texts = {
   'system.disconnected': 'Sem conexão',
   'system.pending': 'A enviar',
   'system.spool': 'Imagens e vídeo a enviar',
+  'system.spool_recordings': 'Gravações a enviar',
   'system.delivered_in': 'Tudo entregue em',
   'system.delivered_unknown': 'Não no ritmo atual',
   'system.spool_full_in': 'Sem espaço para mais em',

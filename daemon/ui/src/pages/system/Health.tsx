@@ -75,6 +75,9 @@ export function Health({ status }: { status: BoxStatus }) {
                 : t('system.pending_counts', { alerts: sync.waiting[0], detections: sync.waiting[1], clips: sync.waiting[2], recordings: sync.waiting[3], flight: sync.in_flight })}
             </Fact>
             {sync.spool_bytes > 0 && <Fact name={t('system.spool')}>{bytes(sync.spool_bytes, locale)}</Fact>}
+            {sync.recordings_bytes > 0 && (
+              <Fact name={t('system.spool_recordings')}>{bytes(sync.recordings_bytes, locale)}</Fact>
+            )}
             {pending > 0 && (
               <Fact name={t('system.delivered_in')}>{sync.delivered_in_seconds === null ? t('system.delivered_unknown') : roughly(sync.delivered_in_seconds)}</Fact>
             )}
