@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     include_str!("steps/0012_whole_recordings.sql"),
     include_str!("steps/0013_unfinished_uploads.sql"),
     include_str!("steps/0014_spool_bytes.sql"),
+    include_str!("steps/0015_objects_end.sql"),
 ];
 
 /// The newest schema this program knows.

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod evict;
 mod find;
+mod forget;
 mod hits;
 mod locks;
 mod migrate;

@@ -17,6 +17,8 @@ use crate::store::{SpoolBytes, Store};
 const INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is looked at how much waits.
 const LOOK: Duration = Duration::from_secs(15);
+/// How long the row of an object tells that its file was here.
+const FORGET_US: i64 = 30 * 86_400_000_000;
 /// Rows a transaction, so that nobody waits long behind it.
 const PAGE: usize = 500;
 
@@ -45,6 +47,8 @@ pub(super) fn spawn(config: &Config, store: &Store, identity: &Identity, report:
                 if expired.is_none_or(|at| at.elapsed() >= INTERVAL) {
                     expired = Some(Instant::now());
                     expire(&store, UtcMicros::now().add_micros(-keep_us), has_centre).await?;
+                    let forget = UtcMicros::now().add_micros(-FORGET_US);
+                    while store.forget_objects(forget, PAGE).await? == PAGE {}
                     if has_centre {
                         store.prove(&identity, UtcMicros::now()).await?;
                     }
