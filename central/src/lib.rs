@@ -8,6 +8,7 @@ pub mod api;
 pub mod audit;
 mod authority;
 pub mod cmd;
+pub mod days;
 pub mod db;
 pub mod events;
 pub mod fleet;

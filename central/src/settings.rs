@@ -94,7 +94,7 @@ pub struct ServeArgs {
     /// Sessions at a time; further boxes are told to come back later
     #[arg(long, env = "GTV_SYNC_SESSIONS_MAX", default_value_t = 10_000)]
     pub sessions_max: usize,
-    /// Days that passages and records are kept after they came; 0 keeps them for ever
+    /// Days that records are kept after they came, with all they told; 0 keeps them for ever
     #[arg(long, env = "GTV_SYNC_ROWS_DAYS", default_value_t = 0, value_parser = rows_days)]
     pub rows_days: u32,
     #[command(flatten)]

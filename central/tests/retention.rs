@@ -1,4 +1,4 @@
-//! Rows whose time is over go, day by day and from the beginning of each chain; what is left is still proved, and the audit
+//! Rows whose time is over go, from the beginning of each chain and with the days of which nothing is left; what is left is still proved, and the audit
 //! says "expired" of the rest instead of "missing".
 
 mod client;
@@ -74,8 +74,8 @@ async fn old_rows_expire_and_the_rest_stays_proved() {
     }
     assert_eq!(count(&client, "sync.records").await, 5);
     assert_eq!(count(&client, "sync.expired WHERE seq = 10").await, 1);
-    assert_eq!(count(&client, "ai.detections").await, 0, "their day went");
-    assert_eq!(count(&client, "pg_class WHERE relname = 'detections_20260921'").await, 0);
+    assert_eq!(count(&client, "ai.detections WHERE seq <= 10").await, 0);
+    assert_eq!(count(&client, "ai.detections").await, 3, "of the same day, and told later");
 
     let (clean, report) = audit(&center);
     assert!(clean, "{report}");
@@ -97,6 +97,47 @@ async fn old_rows_expire_and_the_rest_stays_proved() {
     let faults: Vec<&str> = report["findings"].as_array().unwrap().iter().filter_map(|f| f["fault"].as_str()).collect();
     assert!(!clean && faults.contains(&"missing") && faults.contains(&"root_differs"), "{report}");
     assert!(report["hours"][0]["hour"].as_str().is_some_and(|hour| hour.starts_with("2026-09-21")), "{EPOCH}");
+}
+
+/// A box may deliver what it saw long ago: that is kept as long as what it saw now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_late_is_kept_and_its_day_goes_with_it() {
+    let (postgres, garage) = (Postgres::start_new(), Garage::start_empty());
+    let mut center = Center::start_with(&postgres, &garage, &[("GTV_SYNC_ROWS_DAYS", "7")]);
+    let client = sql(&postgres).await;
+    let mut fake = FakeBox::new();
+    let (day, clock_of_1970) = (chrono::Utc::now() - chrono::TimeDelta::days(20), chrono::DateTime::UNIX_EPOCH);
+    for seen in [day, clock_of_1970] {
+        fake.detect_at(seen.timestamp_micros());
+    }
+    Uplink::dial(&center.url(), &fake).await.unwrap().deliver(&fake).await;
+    let partition = format!("pg_class WHERE relname = 'detections_{}'", day.format("%Y%m%d"));
+    // Old incidents go last.
+    let let_rows_go = async |center: &mut Center| {
+        center.stop();
+        let old = "INSERT INTO sync.incidents VALUES (gen_random_uuid(), 1, 1, 'old', '', '1990-01-01', '1990-01-01')";
+        client.batch_execute(old).await.unwrap();
+        center.start();
+        let started = Instant::now();
+        while count(&client, "sync.incidents").await > 0 {
+            assert!(started.elapsed() < PATIENCE, "{}", center.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let_rows_go(&mut center).await;
+    assert_eq!((count(&client, "ai.detections").await, count(&client, &partition).await), (2, 1));
+    let (clean, report) = audit(&center);
+    assert!(clean, "{report}");
+    // What is kept is looked at.
+    client.batch_execute("UPDATE ai.detections SET plate = 'BBB1B11'").await.unwrap();
+    let (_, report) = audit(&center);
+    assert_eq!(report["findings"].as_array().map(Vec::len), Some(2), "{report}");
+
+    client.batch_execute("UPDATE sync.records SET received_at = now() - interval '9 days'").await.unwrap();
+    let_rows_go(&mut center).await;
+    assert_eq!((count(&client, "ai.detections").await, count(&client, &partition).await), (0, 0));
+    let (clean, report) = audit(&center);
+    assert!(clean, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! `gtv-sync serve`, from top to bottom: metrics, clients, listener, preparation in the background, requests, drain.
 
 use crate::api::token::Tokens;
+use crate::days;
 use crate::db::Database;
 use crate::events::Events;
 use crate::fleet;
@@ -55,6 +56,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(prepare_schema(center.clone(), preparation.clone()));
     tokio::spawn(prepare_buckets(center.clone(), preparation.clone()));
     tokio::spawn(publish_events(center.clone(), preparation.clone()));
+    tokio::spawn(make_days(center.clone(), preparation.clone()));
     tokio::spawn(let_rows_go(center.clone(), preparation.clone(), args.rows_days));
     tokio::spawn(note_boxes(center.clone(), preparation.clone()));
     let watched = (center.clone(), preparation.clone());
@@ -122,6 +124,11 @@ async fn publish_events(center: Arc<Center>, preparation: Arc<Preparation>) {
     let Some(events) = &center.events else { return };
     until_migrated(&preparation).await;
     events.run(&center.db, &center.stopping).await;
+}
+
+async fn make_days(center: Arc<Center>, preparation: Arc<Preparation>) {
+    until_migrated(&preparation).await;
+    days::run(&center.db, &center.stopping).await;
 }
 
 async fn let_rows_go(center: Arc<Center>, preparation: Arc<Preparation>, days: u32) {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (13, "revoked_tokens", include_str!("../../migrations/0013_revoked_tokens.sql")),
     (14, "objects_by_box", include_str!("../../migrations/0014_objects_by_box.sql")),
     (15, "replaced_keys", include_str!("../../migrations/0015_replaced_keys.sql")),
+    (16, "days_ahead", include_str!("../../migrations/0016_days_ahead.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

@@ -1,19 +1,23 @@
-//! Rows whose time is over: days of passages are dropped as partitions, chains lose their oldest records together with
-//! everything that these told. What the audit needs to tell "expired" from "missing" stays.
+//! Rows whose time is over: chains lose their oldest records together with everything that these told, passages of a day
+//! of which nothing is kept go as its partition. What the audit needs to tell "expired" from "missing" stays.
 
+use super::days::is_busy;
 use super::{Database, DbError};
 use chrono::{DateTime, NaiveDate, Utc};
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::{GenericClient, Object, Transaction};
+use tracing::warn;
 use uuid::Uuid;
 
 /// One service at a time.
 const LOCK: i64 = i64::from_be_bytes(*b"gtv-reta");
 /// Records that go in one transaction: some seconds, during which the box's batches wait at most for its rows.
 const RECORDS_A_STEP: i64 = 20_000;
+/// Who reads passages for longer keeps a day from being dropped until the next time; batches wait behind as long.
+const DROP_LIMIT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// Tables whose rows go with their record. Cameras, roots and hours stay: they are few, and the audit needs the latter.
+/// Tables whose rows go with their record. Passages follow it, see `drop_days`. Cameras, roots and hours stay: they are
+/// few, and the audit needs the latter.
 const TOLD: &[&str] = &[
-    "ai.detections",
     "ai.alerts",
     "streaming.recordings",
     "streaming.clips",
@@ -32,8 +36,7 @@ pub struct Gone {
 }
 
 impl Database {
-    /// Lets everything go that came before `before`, 00:00 UTC, and passages that were seen before it. `None` if another
-    /// service is at it.
+    /// Lets everything go that came before `before`, 00:00 UTC. `None` if another service is at it.
     pub async fn expire(&self, before: NaiveDate) -> Result<Option<Gone>, DbError> {
         let mut client = self.client().await?;
         if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get::<_, bool>(0)? {
@@ -50,7 +53,7 @@ impl Database {
 
 async fn expire(client: &mut Object, before: NaiveDate) -> Result<Gone, DbError> {
     let at: DateTime<Utc> = before.and_time(chrono::NaiveTime::MIN).and_utc();
-    let mut gone = Gone { days: drop_days(client, before, at).await?, ..Gone::default() };
+    let mut gone = Gone::default();
     for row in client.query("SELECT box_id, epoch FROM sync.chains ORDER BY 1, 2", &[]).await? {
         let (box_id, epoch) = (row.try_get(0)?, row.try_get(1)?);
         loop {
@@ -63,6 +66,7 @@ async fn expire(client: &mut Object, before: NaiveDate) -> Result<Gone, DbError>
             }
         }
     }
+    gone.days = drop_days(client, before).await?;
     // When an object is named again is noted to the day.
     let sql = "DELETE FROM sync.objects WHERE ctid = ANY(ARRAY(
                    SELECT ctid FROM sync.objects WHERE named_at < $1::timestamptz - interval '1 day' LIMIT $2))";
@@ -78,19 +82,75 @@ async fn expire(client: &mut Object, before: NaiveDate) -> Result<Gone, DbError>
     Ok(gone)
 }
 
-async fn drop_days(client: &mut Object, before: NaiveDate, at: DateTime<Utc>) -> Result<u64, DbError> {
+/// Passages whose records went: a day of which no other is left is dropped, elsewhere they are deleted. A day that is not
+/// over may keep some for the two days that a clock may be ahead.
+async fn drop_days(client: &mut Object, before: NaiveDate) -> Result<u64, DbError> {
+    let sql = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = 'ai.detections'::regclass AND c.relname ~ '^detections_[0-9]{8}$'
+                 AND to_date(right(c.relname, 8), 'YYYYMMDD') < $1 ORDER BY 1";
+    let mut dropped = 0;
+    let mut partitions = vec!["detections_other".to_owned()];
+    for row in client.query(sql, &[&before]).await? {
+        let partition: String = row.try_get(0)?;
+        if is_needed(client, &partition).await? {
+            partitions.push(partition);
+            continue;
+        }
+        match drop_day(client, &partition).await {
+            Ok(is_gone) => dropped += u64::from(is_gone),
+            Err(DbError::Query(error)) if is_busy(&error) => {
+                let problem = super::chain_of(&error);
+                warn!(partition, problem, "days whose time is over are not dropped now; tried again in an hour");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for partition in partitions {
+        delete_over(client, &partition).await?;
+    }
+    Ok(dropped)
+}
+
+/// Chain by chain, so that the index finds them.
+async fn delete_over(client: &Object, partition: &str) -> Result<(), DbError> {
+    let chains = format!(
+        "SELECT box_id, epoch, seq FROM sync.expired x WHERE EXISTS (
+             SELECT FROM ai.{partition} d WHERE d.box_id = x.box_id AND d.epoch = x.epoch AND d.seq <= x.seq LIMIT 1)"
+    );
+    let delete = format!(
+        "DELETE FROM ai.{partition} WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM ai.{partition} WHERE box_id = $1 AND epoch = $2 AND seq <= $3 LIMIT $4))"
+    );
+    for row in client.query(&chains, &[]).await? {
+        let (box_id, epoch, last): (Uuid, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        while client.execute(&delete, &[&box_id, &epoch, &last, &RECORDS_A_STEP]).await? > 0 {}
+    }
+    Ok(())
+}
+
+/// Whether the partition has a passage whose record is kept: one look into its index a chain.
+async fn is_needed(client: &impl GenericClient, partition: &str) -> Result<bool, DbError> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM sync.chains c LEFT JOIN sync.expired x USING (box_id, epoch), LATERAL (
+             SELECT FROM ai.{partition} d
+             WHERE d.box_id = c.box_id AND d.epoch = c.epoch AND d.seq > coalesce(x.seq, 0) LIMIT 1) kept)"
+    );
+    Ok(client.query_one(&sql, &[]).await?.try_get(0)?)
+}
+
+/// Drops a partition, unless a passage came that is kept.
+async fn drop_day(client: &mut Object, partition: &str) -> Result<bool, DbError> {
     let tx = client.transaction().await?;
-    // Noted first and in the same transaction: the audit never sees days gone of which it knows nothing.
-    tx.execute(
-        "INSERT INTO sync.retention (detections_before) VALUES ($1) ON CONFLICT (one) DO UPDATE
-            SET detections_before = greatest(retention.detections_before, excluded.detections_before)",
-        &[&at],
-    )
-    .await?;
-    let days: i32 = tx.query_one("SELECT ai.drop_days($1)", &[&before]).await?.try_get(0)?;
-    tx.execute("DELETE FROM ai.detections_other WHERE first_seen < $1", &[&at]).await?;
+    tx.batch_execute(DROP_LIMIT).await?;
+    // From here on no batch writes.
+    tx.batch_execute("LOCK TABLE ONLY ai.detections IN ACCESS EXCLUSIVE MODE").await?;
+    if is_needed(&tx, partition).await? {
+        return Ok(false);
+    }
+    tx.batch_execute(&format!("DROP TABLE ai.{partition}")).await?;
     tx.commit().await?;
-    Ok(days.max(0).cast_unsigned().into())
+    Ok(true)
 }
 
 /// Takes the next records off the beginning of a chain, if they came before `at`; returns how many went.

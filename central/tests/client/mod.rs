@@ -72,6 +72,14 @@ impl FakeBox {
         id
     }
 
+    /// A passage that was seen at this time, microseconds since 1970.
+    pub fn detect_at(&mut self, first_seen_us: i64) {
+        let Body::Detection(seen) = detection("AAA1A11", None) else { unreachable!("it is one") };
+        let (last_seen_us, best_at_us) = (first_seen_us + 900_001, first_seen_us + 400_000);
+        let seen = body::Detection { first_seen_us, last_seen_us, best_at_us, ..seen };
+        self.append(&Body::Detection(seen), &Uuid::now_v7().to_string(), vec![]);
+    }
+
     /// Signs a root over records `first..=last` and states that the hour of `EPOCH` had this much to tell.
     pub fn prove(&mut self, first: u64, last: u64, records: u64, objects: u64, evicted: u64) {
         let under = &self.chain[first as usize - 1..last as usize];
