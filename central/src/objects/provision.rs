@@ -11,7 +11,14 @@ use sha2::{Digest, Sha256};
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-const RULE: &str = "gtv-retention";
+const VERSIONING: &str = "versioning";
+const EXPIRY: &str = "expiry";
+const OLD_VERSIONS: &str = "removal of old versions";
+/// How the ids of our own rules begin.
+const RULE: &str = "gtv-";
+/// Where there are versions, what expires or is overwritten is still there as an old one. It goes when it has been one for
+/// so many days: time to restore what somebody overwrote or deleted.
+const OLD_VERSION_DAYS: u32 = 7;
 /// Uploads in parts that nobody finished. Boxes begin anew a day before, and go on until then.
 const UNFINISHED: &str = "removal of unfinished uploads";
 const ABORT_AFTER: &str =
@@ -42,17 +49,49 @@ impl Objects {
         let mut done = Provisioned::default();
         for bucket in BUCKETS.map(|name| format!("{}{name}", self.settings.bucket_prefix)) {
             self.ensure_bucket(&client, &bucket, &mut done).await?;
-            for (feature, query, body) in self.wishes() {
-                if feature == UNFINISHED && self.has_rules_of_its_own(&client, &bucket, &mut done).await? {
-                    continue;
-                }
-                let (status, answer) = self.request(&client, Method::PUT, &bucket, query, body).await?;
-                if !status.is_success() {
-                    done.refuse(feature, explain(status, &answer));
-                }
-            }
+            let has_versions = self.ask(&client, &bucket, VERSIONING, VERSIONING, versioning(), &mut done).await?;
+            self.ask(&client, &bucket, "encryption at rest", "encryption", encryption(), &mut done).await?;
+            self.ask_for_removal(&client, &bucket, has_versions, &mut done).await?;
         }
         Ok(done)
+    }
+
+    async fn ask_for_removal(
+        &self,
+        client: &HttpClient,
+        bucket: &str,
+        has_versions: bool,
+        done: &mut Provisioned,
+    ) -> Result<(), ObjectsError> {
+        let days = self.settings.retention_days;
+        if days == 0 {
+            if !self.has_rules_of_its_own(client, bucket, done).await? {
+                self.ask(client, bucket, UNFINISHED, "lifecycle", lifecycle(0, false), done).await?;
+            }
+            return Ok(());
+        }
+        if has_versions && self.ask(client, bucket, OLD_VERSIONS, "lifecycle", lifecycle(days, true), done).await? {
+            return Ok(());
+        }
+        self.ask(client, bucket, EXPIRY, "lifecycle", lifecycle(days, false), done).await?;
+        Ok(())
+    }
+
+    /// True if the server does it.
+    async fn ask(
+        &self,
+        client: &HttpClient,
+        bucket: &str,
+        feature: &'static str,
+        query: &str,
+        body: String,
+        done: &mut Provisioned,
+    ) -> Result<bool, ObjectsError> {
+        let (status, answer) = self.request(client, Method::PUT, bucket, query, body).await?;
+        if !status.is_success() {
+            done.refuse(feature, explain(status, &answer));
+        }
+        Ok(status.is_success())
     }
 
     async fn ensure_bucket(
@@ -90,7 +129,7 @@ impl Objects {
         done: &mut Provisioned,
     ) -> Result<bool, ObjectsError> {
         let (status, rules) = self.request(client, Method::GET, bucket, "lifecycle", String::new()).await?;
-        let ours = rules.matches("<Rule>").count() == 1 && rules.contains(RULE);
+        let ours = rules.matches("<Rule>").count() == rules.matches(&format!("<ID>{RULE}")).count();
         if !status.is_success() || !rules.contains("<Rule>") || ours {
             return Ok(false);
         }
@@ -99,39 +138,6 @@ impl Objects {
             done.refuse(UNFINISHED, why);
         }
         Ok(true)
-    }
-
-    /// Feature, query and body of each request.
-    fn wishes(&self) -> Vec<(&'static str, &'static str, String)> {
-        let mut wishes = vec![
-            (
-                "versioning",
-                "versioning",
-                format!(
-                    "<VersioningConfiguration xmlns=\"{NAMESPACE}\"><Status>Enabled</Status></VersioningConfiguration>"
-                ),
-            ),
-            (
-                "encryption at rest",
-                "encryption",
-                format!(
-                    "<ServerSideEncryptionConfiguration xmlns=\"{NAMESPACE}\"><Rule>\
-                     <ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
-                     </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
-                ),
-            ),
-        ];
-        let days = self.settings.retention_days;
-        let (feature, expiration) = match days {
-            0 => (UNFINISHED, String::new()),
-            days => ("expiry", format!("<Expiration><Days>{days}</Days></Expiration>")),
-        };
-        let body = format!(
-            "<LifecycleConfiguration xmlns=\"{NAMESPACE}\"><Rule><ID>{RULE}</ID><Filter></Filter>\
-             <Status>Enabled</Status>{expiration}{ABORT_AFTER}</Rule></LifecycleConfiguration>"
-        );
-        wishes.push((feature, "lifecycle", body));
-        wishes
     }
 
     async fn request(
@@ -166,6 +172,40 @@ impl Objects {
         let answer = response.into_body().bytes().await.map_err(|e| self.down(&e))?;
         Ok((status, String::from_utf8_lossy(&answer).into_owned()))
     }
+}
+
+fn versioning() -> String {
+    format!("<VersioningConfiguration xmlns=\"{NAMESPACE}\"><Status>Enabled</Status></VersioningConfiguration>")
+}
+
+fn encryption() -> String {
+    format!(
+        "<ServerSideEncryptionConfiguration xmlns=\"{NAMESPACE}\"><Rule><ApplyServerSideEncryptionByDefault>\
+         <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
+         </ServerSideEncryptionConfiguration>"
+    )
+}
+
+/// Removal of what nobody finished, of what is older than `days` (0: never) and of its old versions.
+fn lifecycle(days: u32, has_versions: bool) -> String {
+    let rule = |id: &str, what: &str| {
+        format!("<Rule><ID>{RULE}{id}</ID><Filter></Filter><Status>Enabled</Status>{what}</Rule>")
+    };
+    let expiration = if days == 0 { String::new() } else { format!("<Expiration><Days>{days}</Days></Expiration>") };
+    let (mut old, mut markers) = (String::new(), String::new());
+    if has_versions {
+        old = format!(
+            "<NoncurrentVersionExpiration><NoncurrentDays>{OLD_VERSION_DAYS}</NoncurrentDays>\
+             </NoncurrentVersionExpiration>"
+        );
+        // The mark that is left of what expired must not stand in a rule with a number of days.
+        markers = rule(
+            "delete-markers",
+            "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
+        );
+    }
+    let retention = rule("retention", &format!("{expiration}{old}{ABORT_AFTER}"));
+    format!("<LifecycleConfiguration xmlns=\"{NAMESPACE}\">{retention}{markers}</LifecycleConfiguration>")
 }
 
 /// Status and the `Code` and `Message` of an S3 error document.
