@@ -57,6 +57,10 @@ impl Haproxy {
         self.port.number()
     }
 
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     pub fn stats_port(&self) -> u16 {
         self.stats.number()
     }
