@@ -43,7 +43,7 @@ enum What {
         #[arg(long)]
         name: String,
     },
-    /// Refuse a box from its next session on
+    /// Refuse a box from its next batch on
     Disable { id: Uuid },
     /// Admit a disabled box again
     Enable { id: Uuid },

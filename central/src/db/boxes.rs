@@ -5,7 +5,7 @@ use crate::settings::EnrolMode;
 use chrono::{DateTime, Utc};
 use gtv_protocol::{Hello, PublicKey, RefusalCode};
 use sha2::{Digest, Sha256};
-use tokio_postgres::Transaction;
+use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
 /// Outcome of a box's request to begin a session.
@@ -14,7 +14,58 @@ pub enum Admission {
     Refused { code: RefusalCode, message: String },
 }
 
+/// Why a session that was admitted must end: the administration changed what it stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ousted {
+    Disabled,
+    Rekeyed,
+    /// To another prefeitura.
+    HandedOver,
+}
+
+impl Ousted {
+    /// `row` has `prefeitura_id`, `enabled` and `public_key` of the box; the session has the other two.
+    pub(super) fn by(row: &Row, tenant: Uuid, key: &PublicKey) -> Result<Option<Self>, DbError> {
+        Ok(if hash_column(row, "public_key")? != *key {
+            Some(Self::Rekeyed)
+        } else if !row.try_get::<_, bool>("enabled")? {
+            Some(Self::Disabled)
+        } else if row.try_get::<_, Uuid>("prefeitura_id")? != tenant {
+            Some(Self::HandedOver)
+        } else {
+            None
+        })
+    }
+
+    pub fn code(self) -> RefusalCode {
+        match self {
+            Self::Disabled => RefusalCode::Disabled,
+            Self::Rekeyed => RefusalCode::BadSignature,
+            Self::HandedOver => RefusalCode::Unavailable,
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Disabled => "this box was disabled at the center",
+            Self::Rekeyed => {
+                "this box is registered with another key; if its key was replaced, register the new one with `gtv-sync \
+                 enrol box`"
+            }
+            Self::HandedOver => "this box was handed over to another prefeitura; dial again",
+        }
+    }
+}
+
 impl Database {
+    /// Whether a session that was admitted with this tenant and key may go on.
+    pub async fn ousted(&self, box_id: Uuid, tenant: Uuid, key: &PublicKey) -> Result<Option<Ousted>, DbError> {
+        let client = self.client().await?;
+        let sql = "SELECT prefeitura_id, enabled, public_key FROM cidades.boxes WHERE id = $1";
+        let statement = client.prepare_cached(sql).await?;
+        Ousted::by(&client.query_one(&statement, &[&box_id]).await?, tenant, key)
+    }
+
     /// Looks the box up, or enrols it if the mode and its code allow. The Hello's signature is already verified.
     pub async fn admit(&self, hello: &Hello, mode: EnrolMode) -> Result<Admission, DbError> {
         let mut client = self.client().await?;
@@ -81,14 +132,10 @@ async fn admit(tx: &Transaction<'_>, hello: &Hello, mode: EnrolMode) -> Result<A
         .await?;
     if let Some(row) = known {
         if hash_column(&row, "public_key")? != hello.public_key {
-            return Ok(refused(
-                RefusalCode::BadSignature,
-                "this box is registered with another key; if its key was replaced, register the new one with \
-                 `gtv-sync enrol box`",
-            ));
+            return Ok(refused(Ousted::Rekeyed.code(), Ousted::Rekeyed.message()));
         }
         if !row.try_get::<_, bool>("enabled")? {
-            return Ok(refused(RefusalCode::Disabled, "this box was disabled at the center"));
+            return Ok(refused(Ousted::Disabled.code(), Ousted::Disabled.message()));
         }
         tx.execute(
             "UPDATE cidades.boxes SET last_seen_at = now(), software = $2 WHERE id = $1",

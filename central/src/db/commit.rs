@@ -1,5 +1,6 @@
 //! The transaction of a batch: records, typed rows, objects, signature and position, all or nothing.
 
+use super::boxes::Ousted;
 use super::chain::position_of;
 use super::detections::Passage;
 use super::objects::StoredObject;
@@ -41,6 +42,8 @@ pub struct Accepted<'a> {
     pub box_id: Uuid,
     /// The prefeitura that the rows belong to.
     pub tenant: Uuid,
+    /// The key that the session was admitted with.
+    pub key: PublicKey,
     /// Position the records continue; the transaction checks that it still is the committed one.
     pub after: Position,
     pub records: Vec<Reviewed<'a>>,
@@ -63,6 +66,8 @@ pub enum Outcome {
     Moved,
     /// The box has begun a newer epoch in another session; nothing was written.
     Superseded,
+    /// The box is not any more what the session stands on; nothing was written.
+    Ousted(Ousted),
 }
 
 impl Accepted<'_> {
@@ -86,8 +91,9 @@ impl Database {
         self.note_plates(accepted.tenant, &passages).await?;
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
-        let only_chain = match lock_chain(&tx, accepted.box_id, accepted.after.epoch).await? {
+        let only_chain = match lock_chain(&tx, accepted).await? {
             Locked::Superseded => return Ok(Outcome::Superseded),
+            Locked::Ousted(why) => return Ok(Outcome::Ousted(why)),
             Locked::At { position, .. } if position != accepted.after => return Ok(Outcome::Moved),
             Locked::At { only_chain, .. } => only_chain,
         };
@@ -143,12 +149,17 @@ enum Locked {
         only_chain: bool,
     },
     Superseded,
+    Ousted(Ousted),
 }
 
 /// Serializes all sessions of a box until the end of the transaction.
-async fn lock_chain(tx: &Transaction<'_>, box_id: Uuid, epoch: i64) -> Result<Locked, DbError> {
-    let lock = tx.prepare_cached("SELECT FROM cidades.boxes WHERE id = $1 FOR NO KEY UPDATE").await?;
-    tx.execute(&lock, &[&box_id]).await?;
+async fn lock_chain(tx: &Transaction<'_>, accepted: &Accepted<'_>) -> Result<Locked, DbError> {
+    let (box_id, epoch) = (accepted.box_id, accepted.after.epoch);
+    let sql = "SELECT prefeitura_id, enabled, public_key FROM cidades.boxes WHERE id = $1 FOR NO KEY UPDATE";
+    let lock = tx.prepare_cached(sql).await?;
+    if let Some(why) = Ousted::by(&tx.query_one(&lock, &[&box_id]).await?, accepted.tenant, &accepted.key)? {
+        return Ok(Locked::Ousted(why));
+    }
     let start = Position::start(box_id, epoch);
     let insert = tx
         .prepare_cached(

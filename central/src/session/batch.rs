@@ -3,7 +3,7 @@
 use super::checks::check_objects;
 use super::review::review;
 use super::turn::Turn;
-use super::{Center, Session, database_down, now_us, unavailable};
+use super::{Center, Session, database_down, now_us, ousted, unavailable};
 use crate::db::commit::{Accepted, Head, Outcome, Reviewed};
 use crate::db::objects::StoredObject;
 use crate::db::proofs::Verdict;
@@ -172,7 +172,8 @@ async fn commit(
     let records =
         new.iter().map(|record| Reviewed { body: review(session.box_id, &session.key, record), record }).collect();
     let events = center.events.is_some();
-    let accepted = Accepted { box_id: session.box_id, tenant: session.tenant, after, records, objects, events, head };
+    let (box_id, tenant, key) = (session.box_id, session.tenant, session.key);
+    let accepted = Accepted { box_id, tenant, key, after, records, objects, events, head };
     let started = Instant::now();
     let outcome = center.db.commit(&accepted).await.map_err(|e| database_down(&e))?;
     histogram!(metrics::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
@@ -211,6 +212,7 @@ async fn commit(
             Ok(Some(to))
         }
         Outcome::Moved => Ok(None),
+        Outcome::Ousted(why) => Err(ousted(why)),
         Outcome::Superseded => Err(Refusal {
             code: RefusalCode::EpochBehind,
             message: "the box began a newer epoch in another session".to_owned(),

@@ -11,6 +11,7 @@ mod review;
 mod socket;
 mod turn;
 
+use crate::db::boxes::Ousted;
 use crate::db::{Database, DbError};
 use crate::events::Events;
 use crate::fleet::{Connected, Here};
@@ -199,6 +200,10 @@ async fn answer<'a>(center: &'a Center, session: &mut Session, frame: Vec<u8>) -
     } else {
         drop(frame);
     }
+    // A batch finds it out where it is written.
+    if !matches!(&message, Message::Batch(_)) {
+        still_admitted(center, session).await?;
+    }
     let box_id = session.box_id;
     Ok(match message {
         Message::Batch(batch) => Answer::Now(batch::process(center, session, &mut turn, batch).await?),
@@ -216,6 +221,17 @@ async fn decode(frame: Vec<u8>) -> Result<(Vec<u8>, Message), Refusal> {
     let decoding = tokio::task::spawn_blocking(move || (gtv_protocol::decode(&frame), frame)).await;
     let (decoded, frame) = decoding.map_err(|e| unavailable(format!("decoding failed: {e}")))?;
     Ok((frame, decoded.map_err(|e| bad_message(e.to_string()))?))
+}
+
+/// What the administration changed since the session began ends it.
+async fn still_admitted(center: &Center, session: &Session) -> Result<(), Refusal> {
+    let found = center.db.ousted(session.box_id, session.tenant, &session.key).await;
+    found.map_err(|e| database_down(&e))?.map_or(Ok(()), |why| Err(ousted(why)))
+}
+
+fn ousted(why: Ousted) -> Refusal {
+    let retry_after_s = (why == Ousted::HandedOver).then_some(1);
+    Refusal { code: why.code(), message: why.message().to_owned(), retry_after_s, newest: None }
 }
 
 fn bad_message(message: String) -> Refusal {

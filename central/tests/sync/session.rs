@@ -56,6 +56,53 @@ async fn only_the_right_box_gets_in() {
     stage.dial(&fake).await;
 }
 
+/// A session lasts for days; what the administration changes counts at once.
+#[tokio::test]
+async fn a_session_ends_when_its_box_is_handed_over_rekeyed_or_disabled() {
+    let stage = Stage::new();
+    let mut fake = FakeBox::new();
+    fake.detect("AAA1A11", None);
+    stage.dial(&fake).await.deliver(&fake).await;
+    let id = fake.id.to_string();
+    let enrol = |key: &ed25519_dalek::SigningKey, prefeitura: &str| {
+        let key = gtv_protocol::auth::public_key(key).to_string();
+        let arguments = ["enrol", "box", &id, "--public-key", &key, "--prefeitura", prefeitura, "--name", "gate"];
+        stage.center.command_ok(&arguments);
+    };
+
+    let (mut sending, mut asking) = (stage.dial(&fake).await, stage.dial(&fake).await);
+    enrol(&fake.key, "campinas");
+    fake.detect("BBB1B11", None);
+    sending.send_batch(fake.batch(2, 2)).await.unwrap();
+    let refusal = sending.refusal().await;
+    assert_eq!((refusal.code, refusal.retry_after_s), (RefusalCode::Unavailable, Some(1)), "{}", refusal.message);
+    asking.send(Message::RenewAccess).await.unwrap();
+    assert_eq!(asking.refusal().await.code, RefusalCode::Unavailable);
+    assert_eq!(stage.count("sync.records").await, 1);
+    // It dials again, and what it tells belongs to the new one.
+    let mut sending = stage.dial(&fake).await;
+    sending.deliver(&fake).await;
+    let of = "ai.detections d JOIN cidades.prefeituras p ON p.id = d.prefeitura_id WHERE plate = 'BBB1B11' AND slug =";
+    assert_eq!(stage.count(&format!("{of} 'campinas'")).await, 1);
+
+    let mut asking = stage.dial(&fake).await;
+    stage.center.command_ok(&["enrol", "disable", &id]);
+    fake.detect("CCC1C11", None);
+    sending.send_batch(fake.batch(3, 3)).await.unwrap();
+    assert_eq!(sending.refusal().await.code, RefusalCode::Disabled);
+    asking.send(Message::RenewAccess).await.unwrap();
+    assert_eq!(asking.refusal().await.code, RefusalCode::Disabled);
+
+    stage.center.command_ok(&["enrol", "enable", &id]);
+    let (mut sending, mut asking) = (stage.dial(&fake).await, stage.dial(&fake).await);
+    enrol(&FakeBox::new().key, "campinas");
+    sending.send_batch(fake.batch(3, 3)).await.unwrap();
+    assert_eq!(sending.refusal().await.code, RefusalCode::BadSignature);
+    asking.send(Message::RenewAccess).await.unwrap();
+    assert_eq!(asking.refusal().await.code, RefusalCode::BadSignature);
+    assert_eq!(stage.count("sync.records").await, 2);
+}
+
 #[tokio::test]
 async fn garbage_ends_the_session_and_not_the_service() {
     let stage = Stage::new();
