@@ -220,3 +220,18 @@ async fn boxes_that_dial_too_often_from_one_address_get_in_one_after_the_other()
     }
     assert!(refused > let_in_again, "{refused} refused, {let_in_again} let in since");
 }
+
+#[tokio::test]
+async fn what_is_asked_for_is_not_in_the_log() {
+    let stage = Stage::new();
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--output", "/dev/null", "--cacert"]).arg(stage.haproxy.ca_file());
+    curl.arg(format!("https://127.0.0.1:{}/api/ai/detections?plate=ABC1C34", stage.haproxy.port()));
+    assert!(curl.status().unwrap().success());
+    let started = Instant::now();
+    while !stage.haproxy.log().contains("GET \"/api/ai/detections\"") {
+        assert!(started.elapsed() < Duration::from_secs(60), "{}", stage.haproxy.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!stage.haproxy.log().contains("ABC1C34"), "{}", stage.haproxy.log());
+}

@@ -9,10 +9,8 @@ pub mod token;
 use crate::db::DbError;
 use crate::session::Center;
 use cache::{Cache, Origin};
-use gtv_protocol::hex_bytes::HexBytes;
 use questions::Filter;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use token::{Role, Tokens};
 use tokio::sync::Semaphore;
@@ -201,7 +199,7 @@ async fn answer(center: &Center, tokens: Option<&Tokens>, request: &Request<'_>)
     let parts: Vec<&str> = path.split('/').collect();
     let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::NotFound);
     if matches!(parts.first(), Some(&"ai")) || parts.as_slice() == ["streaming", "clips"] {
-        personal(center, &asker, request.path, &filter).await?;
+        personal(center, tokens, &asker, request.path, &filter).await?;
     }
     let fresh = request.cache_control.is_some_and(|header| header.to_ascii_lowercase().contains("no-cache"));
     let cache = Cache { live: center.live.as_ref(), tenant, fresh };
@@ -231,11 +229,18 @@ async fn answer(center: &Center, tokens: Option<&Tokens>, request: &Request<'_>)
 }
 
 /// Personal data needs the role, and leaves a note of who looked.
-async fn personal(center: &Center, asker: &Asker, path: &str, filter: &Filter) -> Result<(), ApiError> {
+async fn personal(
+    center: &Center,
+    tokens: &Tokens,
+    asker: &Asker,
+    path: &str,
+    filter: &Filter,
+) -> Result<(), ApiError> {
     if asker.role < Role::Investigator {
         return Err(ApiError::Forbidden);
     }
-    let plate = filter.plate().map(|plate| HexBytes::<32>(Sha256::digest(plate.as_bytes()).into()).to_string());
+    let plate = filter.plate().map(|plate| tokens.plate_hmac(&plate)).transpose();
+    let plate = plate.map_err(|e| ApiError::Down(e.to_string()))?;
     let path = format!("/api/{path}");
     Ok(center.db.note_access(asker.tenant, &asker.subject, asker.role.as_str(), &path, plate.as_deref()).await?)
 }

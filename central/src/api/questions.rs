@@ -54,9 +54,10 @@ impl Filter {
         Ok((from, to))
     }
 
-    /// As it was asked for, for the note of who asked.
-    pub fn plate(&self) -> Option<&str> {
-        self.plate.as_deref()
+    /// What was asked for, for the note of who asked: the same however it was written.
+    pub fn plate(&self) -> Option<String> {
+        let kept = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '*' | '?');
+        self.plate.as_ref().map(|plate| plate.to_uppercase().chars().filter(kept).collect())
     }
 
     fn limit(&self) -> i64 {

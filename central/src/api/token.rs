@@ -70,6 +70,12 @@ impl Tokens {
         Some((self.read(token)?, Sha256::digest(token.as_bytes()).into()))
     }
 
+    /// What stands for a plate where it must not be read: without the secret it cannot be found by trying all plates. No
+    /// token can be made of it, because the text that is signed for a token has no colon.
+    pub fn plate_hmac(&self, plate: &str) -> Result<String, jsonwebtoken::errors::Error> {
+        jsonwebtoken::crypto::sign(format!("plate:{plate}").as_bytes(), &self.encoding, Algorithm::HS256)
+    }
+
     fn read(&self, token: &str) -> Option<Claims> {
         Some(jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims)
     }

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i32, &str, &str)] = &[
     (14, "objects_by_box", include_str!("../../migrations/0014_objects_by_box.sql")),
     (15, "replaced_keys", include_str!("../../migrations/0015_replaced_keys.sql")),
     (16, "days_ahead", include_str!("../../migrations/0016_days_ahead.sql")),
+    (17, "plate_hmac", include_str!("../../migrations/0017_plate_hmac.sql")),
 ];
 
 /// Any number no other program on this database uses: "gtv-sync" in ASCII.

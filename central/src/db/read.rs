@@ -66,13 +66,13 @@ impl Database {
         subject: &str,
         role: &str,
         path: &str,
-        plate_sha256: Option<&str>,
+        plate_hmac: Option<&str>,
     ) -> Result<(), DbError> {
         let client = self.reader().await?;
-        let sql = "INSERT INTO admin.accesses (prefeitura_id, subject, role, path, plate_sha256)
+        let sql = "INSERT INTO admin.accesses (prefeitura_id, subject, role, path, plate_hmac)
                    VALUES ($1, $2, $3, $4, $5)";
         let statement = client.prepare_cached(sql).await?;
-        client.execute(&statement, &[&tenant, &subject, &role, &path, &plate_sha256]).await?;
+        client.execute(&statement, &[&tenant, &subject, &role, &path, &plate_hmac]).await?;
         Ok(())
     }
 }
