@@ -191,11 +191,42 @@ async fn a_plate_is_found_by_what_people_and_readers_make_of_it() {
     assert_eq!(stage.plates(&token, "plate=XYZ*"), ["XYZ9876"]);
     assert_eq!(stage.plates(&token, "plate=QQQ1A11"), [""; 0]);
     assert_eq!(stage.plates(&token, "limit=2").len(), 2);
-    for (question, field) in [("plate=*", "plate"), ("plat=ABC1234", "query"), ("from=2030-01-01T00:00:00Z", "from")] {
+    for (question, field) in [
+        ("plate=*", "plate"),
+        ("plat=ABC1234", "query"),
+        ("severity=critical", "query"),
+        ("from=2030-01-01T00:00:00Z", "from"),
+        ("to=-262143-01-01T00:00:00Z", "to"),
+        ("to=%2B262142-01-01T00:00:00Z", "to"),
+        ("to=0000-12-31T23:59:59Z", "to"),
+    ] {
         let (status, answer) = stage.ask(&token, &format!("ai/detections?{question}"));
         assert_eq!(status, 400, "{question}: {answer}");
         assert!(answer["error"]["message"].as_str().unwrap().starts_with(field), "{answer}");
     }
+    // A condition that means nothing to a path would answer everything.
+    for path in ["ai/alerts?plate=ABC1234", "streaming/clips?severity=critical", "cidades/boxes?camera=gate-1"] {
+        assert_eq!(stage.ask(&token, path).0, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_that_a_pattern_means_more_plates_than_are_looked_for() {
+    let stage = Stage::new();
+    box_with(&stage, "sao-paulo", &["ABC1C34"]).await;
+    let token = stage.token("sao-paulo", "investigator");
+    let truncated = || stage.ask(&token, &format!("ai/detections?{SPAN}&plate=ABC*")).1["truncated"].clone();
+    assert_eq!(truncated(), false);
+    let (sql, connection) = tokio_postgres::connect(&stage.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let add = async |first: i32, last: i32| {
+        let plates = "INSERT INTO ai.plates SELECT id, 'ABC' || n, current_date FROM cidades.prefeituras";
+        sql.batch_execute(&format!("{plates}, generate_series({first}, {last}) n")).await.unwrap();
+    };
+    add(1, 499).await;
+    assert_eq!(truncated(), false, "as many as are looked for");
+    add(500, 500).await;
+    assert_eq!(truncated(), true);
 }
 
 #[tokio::test]

@@ -92,10 +92,13 @@ mod tests {
 
     #[test]
     fn tenants_paths_and_conditions_are_kept_apart() {
-        let filter = |query: &str| super::super::filter_of(query).unwrap();
+        let filter = |query: &str| super::super::filter_of("streaming/coverage", query).unwrap();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let coverage = |tenant, query| key(tenant, "streaming/coverage", &filter(query));
-        assert_eq!(coverage(one, "camera=a&limit=5"), coverage(one, "limit=5&camera=a"));
+        assert_eq!(
+            coverage(one, "camera=a&to=2026-01-01T00:00:00Z"),
+            coverage(one, "to=2026-01-01T00:00:00Z&camera=a")
+        );
         assert_ne!(coverage(one, "camera=a"), coverage(other, "camera=a"));
         assert_ne!(coverage(one, "camera=a"), coverage(one, "camera=b"));
         assert_ne!(coverage(one, ""), key(one, "cidades/cameras", &filter("")));

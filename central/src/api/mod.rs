@@ -194,8 +194,8 @@ async fn answer(center: &Center, tokens: Option<&Tokens>, request: &Request<'_>)
             return Err(ApiError::TooMany);
         }
     }
-    let filter = filter_of(request.query)?;
     let path = request.path.trim_matches('/');
+    let filter = filter_of(path, request.query)?;
     let parts: Vec<&str> = path.split('/').collect();
     let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::NotFound);
     if matches!(parts.first(), Some(&"ai")) || parts.as_slice() == ["streaming", "clips"] {
@@ -245,18 +245,24 @@ async fn personal(
     Ok(center.db.note_access(asker.tenant, &asker.subject, asker.role.as_str(), &path, plate.as_deref()).await?)
 }
 
-/// Query parameters; an unknown one is an error, because a misspelled condition would answer too much.
-fn filter_of(query: &str) -> Result<Filter, ApiError> {
-    let pairs: serde_json::Map<String, Value> = url::form_urlencoded::parse(query.as_bytes())
-        .map(|(name, value)| {
-            let value = match (name.as_ref(), value.as_ref()) {
-                ("limit", number) => number.parse::<i64>().map_or_else(|_| json!(number), |n| json!(n)),
-                ("similar", flag) => json!(flag == "true" || flag == "1"),
-                (_, text) => json!(text),
-            };
-            (name.into_owned(), value)
-        })
-        .collect();
-    serde_json::from_value(Value::Object(pairs))
-        .map_err(|e| ApiError::invalid("query", &format!("is not understood: {e}")))
+/// Query parameters of `path`, which begins after `/api/`; one that it does not take is an error, because a condition
+/// that is misspelled or means nothing there would answer too much.
+fn filter_of(path: &str, query: &str) -> Result<Filter, ApiError> {
+    let taken = openapi::parameters_of(&format!("/api/{path}")).ok_or(ApiError::NotFound)?;
+    let mut pairs = serde_json::Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !taken.contains(&name.as_ref()) {
+            return Err(ApiError::invalid("query", &format!("has {name:?}, which this path does not take")));
+        }
+        let value = match (name.as_ref(), value.as_ref()) {
+            ("limit", number) => number.parse::<i64>().map_or_else(|_| json!(number), |n| json!(n)),
+            ("similar", flag) => json!(flag == "true" || flag == "1"),
+            (_, text) => json!(text),
+        };
+        pairs.insert(name.into_owned(), value);
+    }
+    let filter: Filter = serde_json::from_value(Value::Object(pairs))
+        .map_err(|e| ApiError::invalid("query", &format!("is not understood: {e}")))?;
+    filter.check_times()?;
+    Ok(filter)
 }

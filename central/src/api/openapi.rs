@@ -20,7 +20,7 @@ const PATHS: &[(&str, &str, &str, &[&str])] = &[
     (
         "/api/ai/detections",
         "investigator",
-        "Passages, newest first",
+        "Passages, newest first; `truncated` where a pattern fits more plates than are looked for",
         &["plate", "similar", "from", "to", "box", "camera", "limit"],
     ),
     ("/api/ai/detections/{id}", "investigator", "One passage with links to its pictures and clips", &["id"]),
@@ -52,6 +52,13 @@ const PATHS: &[(&str, &str, &str, &[&str])] = &[
 
 /// Path of the document itself; it needs no token.
 const OWN: &str = "/api/openapi.json";
+
+/// The query parameters that `path` takes, if it is one of the document.
+pub fn parameters_of(path: &str) -> Option<Vec<&'static str>> {
+    let route = route_of(path)?;
+    let (.., parameters) = PATHS.iter().find(|(pattern, ..)| *pattern == route)?;
+    Some(parameters.iter().copied().filter(|name| *name != "id").collect())
+}
 
 /// The path of the document that `path` is an instance of.
 pub fn route_of(path: &str) -> Option<&'static str> {

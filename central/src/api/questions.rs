@@ -6,7 +6,7 @@ use crate::audit::Hour;
 use crate::db::read::Parameter;
 use crate::plates;
 use crate::session::Center;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use gtv_protocol::body::HOUR_US;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const ROWS_MAX: i64 = 1000;
 /// Without `from` this much is looked at: it bounds how many days of passages are opened.
 const DAYS_DEFAULT: i64 = 30;
 /// Plates that a pattern may mean.
-const PLATES_MAX: i64 = 500;
+const PLATES_MAX: usize = 500;
 /// How long a link to a picture or clip works.
 const LINK_FOR: Duration = Duration::from_secs(600);
 
@@ -60,6 +60,16 @@ impl Filter {
         self.plate.as_ref().map(|plate| plate.to_uppercase().chars().filter(kept).collect())
     }
 
+    /// Other years cannot be reckoned with, here or in PostgreSQL.
+    pub(super) fn check_times(&self) -> Result<(), ApiError> {
+        for (field, time) in [("from", self.from), ("to", self.to)] {
+            if time.is_some_and(|time| !(1..=9999).contains(&time.year())) {
+                return Err(ApiError::invalid(field, "must be in a year from 1 to 9999"));
+            }
+        }
+        Ok(())
+    }
+
     fn limit(&self) -> i64 {
         self.limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX)
     }
@@ -98,10 +108,13 @@ pub async fn cameras(center: &Center, asker: &Asker, filter: &Filter) -> Result<
 pub async fn detections(center: &Center, asker: &Asker, filter: Filter) -> Result<Value, ApiError> {
     let (from, to) = filter.span()?;
     let asked = filter.plate.as_deref().map(|plate| plate.trim().to_uppercase()).filter(|plate| !plate.is_empty());
+    let mut truncated = false;
     let (keys, exact) = match &asked {
         None => (None, None),
         Some(pattern) if pattern.contains(['*', '?']) => {
-            let found = matching_plates(center, asker, pattern).await?;
+            let mut found = matching_plates(center, asker, pattern).await?;
+            truncated = found.len() > PLATES_MAX;
+            found.truncate(PLATES_MAX);
             let keys: Vec<String> = found.iter().map(|plate| plates::search_key(plate)).collect();
             (Some(keys), Some(found))
         }
@@ -125,7 +138,8 @@ pub async fn detections(center: &Center, asker: &Asker, filter: Filter) -> Resul
                  AND ($5::uuid IS NULL OR d.box_id = $5) AND ($6::text IS NULL OR d.camera = $6)
                ORDER BY d.first_seen DESC, d.id LIMIT $7";
     let parameters: [Parameter<'_>; 7] = [&from, &to, &keys, &exact, &filter.box_id, &filter.camera, &filter.limit()];
-    Ok(json!({ "detections": center.db.read(asker.tenant, sql, &parameters).await? }))
+    let rows = center.db.read(asker.tenant, sql, &parameters).await?;
+    Ok(json!({ "detections": rows, "truncated": truncated }))
 }
 
 /// The plate in the old and in the Mercosul layout.
@@ -140,7 +154,7 @@ fn both_layouts(plate: &str) -> Vec<String> {
     both
 }
 
-/// Plates of the city that fit a pattern, by the trigram index.
+/// Plates of the city that fit a pattern, by the trigram index; one too many says that there are more.
 async fn matching_plates(center: &Center, asker: &Asker, pattern: &str) -> Result<Vec<String>, ApiError> {
     let known: String = pattern.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | '?')).collect();
     if known.chars().filter(char::is_ascii_alphanumeric).count() < 2 {
@@ -148,7 +162,7 @@ async fn matching_plates(center: &Center, asker: &Asker, pattern: &str) -> Resul
     }
     let like = known.replace('*', "%").replace('?', "_");
     let sql = "SELECT plate FROM ai.plates WHERE plate LIKE $1 ORDER BY last_day DESC, plate LIMIT $2";
-    let rows = center.db.read(asker.tenant, sql, &[&like, &PLATES_MAX]).await?;
+    let rows = center.db.read(asker.tenant, sql, &[&like, &(PLATES_MAX as i64 + 1)]).await?;
     Ok(rows.iter().filter_map(|row| row["plate"].as_str().map(str::to_owned)).collect())
 }
 
