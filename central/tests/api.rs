@@ -217,8 +217,7 @@ async fn an_answer_says_that_a_pattern_means_more_plates_than_are_looked_for() {
     let token = stage.token("sao-paulo", "investigator");
     let truncated = || stage.ask(&token, &format!("ai/detections?{SPAN}&plate=ABC*")).1["truncated"].clone();
     assert_eq!(truncated(), false);
-    let (sql, connection) = tokio_postgres::connect(&stage.url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let sql = connect(&stage.url).await;
     let add = async |first: i32, last: i32| {
         let plates = "INSERT INTO ai.plates SELECT id, 'ABC' || n, current_date FROM cidades.prefeituras";
         sql.batch_execute(&format!("{plates}, generate_series({first}, {last}) n")).await.unwrap();

@@ -10,7 +10,7 @@ use crate::metrics;
 use crate::objects::Objects;
 use crate::ready::{self, Preparation};
 use crate::retention;
-use crate::session::Center;
+use crate::session::{Center, reconsider};
 use crate::settings::ServeArgs;
 use crate::web;
 use anyhow::Context;
@@ -57,6 +57,7 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(prepare_buckets(center.clone(), preparation.clone()));
     tokio::spawn(publish_events(center.clone(), preparation.clone()));
     tokio::spawn(make_days(center.clone(), preparation.clone()));
+    tokio::spawn(review_again(center.clone(), preparation.clone()));
     tokio::spawn(let_rows_go(center.clone(), preparation.clone(), args.rows_days));
     tokio::spawn(note_boxes(center.clone(), preparation.clone()));
     let watched = (center.clone(), preparation.clone());
@@ -129,6 +130,11 @@ async fn publish_events(center: Arc<Center>, preparation: Arc<Preparation>) {
 async fn make_days(center: Arc<Center>, preparation: Arc<Preparation>) {
     until_migrated(&preparation).await;
     days::run(&center.db, &center.stopping).await;
+}
+
+async fn review_again(center: Arc<Center>, preparation: Arc<Preparation>) {
+    until_migrated(&preparation).await;
+    reconsider::run(&center).await;
 }
 
 async fn let_rows_go(center: Arc<Center>, preparation: Arc<Preparation>, days: u32) {

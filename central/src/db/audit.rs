@@ -240,14 +240,20 @@ pub struct StoredRoot {
 fn stored_record(row: &Row) -> Result<StoredRecord, DbError> {
     let seq = row.try_get::<_, i64>("seq")?.cast_unsigned();
     let (prev_hash, hash) = (hash_column(row, "prev_hash")?, hash_column(row, "hash")?);
-    let (kind, id) = (row.try_get("kind")?, row.try_get("id")?);
-    let (epoch, created_at_us) = (row.try_get("epoch")?, row.try_get("created_at_us")?);
-    let objects = serde_json::from_value(row.try_get("objects")?).map_err(|e| format!("its objects: {e}"));
-    let body = RawValue::from_string(row.try_get("body")?).map_err(|e| format!("its body: {e}"));
-    let record = objects
-        .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? }));
+    let (created_at_us, record) = (row.try_get("created_at_us")?, record_of(row)?);
     let reason: Option<String> = row.try_get("reason")?;
     let quarantined = (row.try_get::<_, &str>("state")? == "quarantined").then(|| reason.unwrap_or_default());
     let (received_at, age_days) = (row.try_get("received_at")?, row.try_get("age_days")?);
     Ok(StoredRecord { seq, created_at_us, prev_hash, hash, record, quarantined, received_at, age_days })
+}
+
+/// The record as the box wrote it, or why the row cannot be one any more.
+pub(super) fn record_of(row: &Row) -> Result<Result<Record, String>, DbError> {
+    let (seq, epoch) = (row.try_get::<_, i64>("seq")?.cast_unsigned(), row.try_get("epoch")?);
+    let (prev_hash, hash) = (hash_column(row, "prev_hash")?, hash_column(row, "hash")?);
+    let (kind, id, created_at_us) = (row.try_get("kind")?, row.try_get("id")?, row.try_get("created_at_us")?);
+    let objects = serde_json::from_value(row.try_get("objects")?).map_err(|e| format!("its objects: {e}"));
+    let body = RawValue::from_string(row.try_get("body")?).map_err(|e| format!("its body: {e}"));
+    Ok(objects
+        .and_then(|objects| Ok(Record { epoch, seq, prev_hash, hash, kind, id, created_at_us, objects, body: body? })))
 }

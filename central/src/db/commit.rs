@@ -71,7 +71,7 @@ pub enum Outcome {
 }
 
 impl Accepted<'_> {
-    fn passages(&self) -> Result<Vec<Passage<'_>>, DbError> {
+    pub(super) fn passages(&self) -> Result<Vec<Passage<'_>>, DbError> {
         self.records
             .iter()
             .filter_map(|reviewed| match &reviewed.body {

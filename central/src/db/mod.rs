@@ -14,6 +14,7 @@ pub mod objects;
 pub mod outbox;
 pub mod plates;
 pub mod proofs;
+pub mod quarantine;
 pub mod read;
 pub mod retention;
 pub mod rows;

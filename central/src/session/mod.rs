@@ -7,6 +7,7 @@ mod breaker;
 mod checks;
 mod handshake;
 mod jsonb;
+pub mod reconsider;
 mod review;
 mod socket;
 mod turn;

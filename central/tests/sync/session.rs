@@ -2,8 +2,9 @@
 
 use futures_util::{SinkExt, StreamExt};
 use gtv_protocol::hex_bytes::HexBytes;
-use gtv_protocol::{Ack, Message, RefusalCode};
+use gtv_protocol::{Ack, Body, Draft, Message, RefusalCode, body};
 use object_store::ObjectStoreExt;
+use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use crate::Stage;
@@ -101,6 +102,41 @@ async fn a_session_ends_when_its_box_is_handed_over_rekeyed_or_disabled() {
     asking.send(Message::RenewAccess).await.unwrap();
     assert_eq!(asking.refusal().await.code, RefusalCode::BadSignature);
     assert_eq!(stage.count("sync.records").await, 2);
+}
+
+/// The box was updated before the centre.
+#[tokio::test]
+async fn a_kind_that_was_not_known_gets_its_row_from_the_release_that_knows_it() {
+    let mut stage = Stage::new();
+    let mut fake = FakeBox::new();
+    let coverage = body::Coverage {
+        camera: "gate-1".into(),
+        stream: "main".into(),
+        start_us: client::EPOCH,
+        end_us: client::EPOCH + 3_600_000_000,
+        expected_us: 3_600_000_000,
+        stored_us: 3_590_000_000,
+    };
+    fake.append(&Body::Coverage(coverage), "coverage-1", vec![]);
+    fake.append_draft(
+        Draft::from_parts("hologram".into(), "hologram-1".into(), client::EPOCH, vec![], "{}".into()).unwrap(),
+    );
+    stage.dial(&fake).await.deliver(&fake).await;
+    let sql = stage.sql().await;
+    // As the release before would have left it, in its words.
+    let seeded = "UPDATE sync.records q SET state = 'quarantined', reason = replace(u.reason, 'hologram', 'coverage')
+                  FROM sync.records u WHERE q.kind = 'coverage' AND u.kind = 'hologram' AND u.state = 'quarantined'";
+    assert_eq!(sql.execute(seeded, &[]).await.unwrap(), 1);
+    sql.batch_execute("DELETE FROM streaming.coverage").await.unwrap();
+    stage.center.stop();
+    stage.center.start();
+    let started = Instant::now();
+    while stage.count("streaming.coverage WHERE id = 'coverage-1'").await == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{}", stage.center.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stage.count("sync.records WHERE state = 'applied' AND reason IS NULL").await, 1);
+    assert_eq!(stage.count("sync.records WHERE state = 'quarantined' AND kind = 'hologram'").await, 1);
 }
 
 #[tokio::test]
