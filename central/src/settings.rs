@@ -120,6 +120,21 @@ fn rows_days(text: &str) -> Result<u32, String> {
     Err(format!("give 0 or at least {ROWS_DAYS_MIN} days"))
 }
 
+impl ServeArgs {
+    /// What no flag can say for itself.
+    pub fn check(&self) -> Result<(), String> {
+        let (days, hours) = (self.rows_days, self.events.events_hours);
+        if self.events.amqp_url.is_some() && days > 0 && hours > days.saturating_mul(24) {
+            return Err(format!(
+                "--events-hours {hours} is more than --rows-days {days}: records would go before they are published; \
+                 give at most {} hours or more days",
+                days.saturating_mul(24)
+            ));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Args, Clone)]
 pub struct ApiArgs {
     /// Secret that signs the tokens of the read API, 32 characters or more; absent: the API is off
@@ -154,4 +169,29 @@ pub struct LiveArgs {
     /// Questions to the read API that one person may ask in a minute; needs Redis to be counted
     #[arg(long, env = "GTV_SYNC_API_PER_MINUTE", default_value_t = 300)]
     pub api_per_minute: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    #[test]
+    fn records_do_not_go_before_they_are_published() {
+        let check = |more: &[&str]| {
+            let needed = ["gtv-sync", "--database-url=x", "--s3-endpoint=x", "--s3-access-key=x", "--s3-secret-key=x"];
+            Serve::try_parse_from(needed.iter().chain(more)).map_err(|e| e.to_string()).and_then(|s| s.args.check())
+        };
+        let events = ["--amqp-url=amqp://x", "--rows-days=7", "--events-hours=169"];
+        assert!(check(&events).unwrap_err().contains("at most 168 hours"));
+        assert_eq!(check(&events[1..]), Ok(()), "nobody is told of events");
+        assert_eq!(check(&["--amqp-url=amqp://x", "--rows-days=7", "--events-hours=168"]), Ok(()));
+        assert_eq!(check(&["--amqp-url=amqp://x", "--events-hours=9999"]), Ok(()), "records stay");
+    }
 }

@@ -30,6 +30,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 
 pub async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    args.check().map_err(|problem| anyhow::anyhow!(problem))?;
     let tokens = match &args.api.api_secret {
         Some(secret) => {
             Some(Arc::new(Tokens::new(secret).map_err(|problem| anyhow::anyhow!("--api-secret: {problem}"))?))
