@@ -87,17 +87,25 @@ impl Stage {
         let clip = store.put_object(bytes.clone().into(), "video/mp4", Bucket::Recordings).await.unwrap();
         let (bucket, path) = (self.centre.bucket(&clip), key(&self.edge.identity, &clip));
         let upload = bucket.create_multipart(&path).await.unwrap();
-        store.upload_begun(&clip.sha256, Begun { upload: upload.clone(), ..begun }).await.unwrap();
         let mut parts = Vec::new();
         for (number, part) in bytes.chunks(PART as usize).enumerate() {
-            let part = bucket.put_part(&path, &upload, number, PutPayload::from(part.to_vec())).await.unwrap();
-            store.upload_part_done(&clip.sha256, &upload, number as u32, &part.content_id).await.unwrap();
-            parts.push(part);
+            parts.push(bucket.put_part(&path, &upload, number, PutPayload::from(part.to_vec())).await.unwrap());
         }
-        bucket.complete_multipart(&path, &upload, parts).await.unwrap();
+        bucket.complete_multipart(&path, &upload, parts.clone()).await.unwrap();
         let before = self.s3.upward_bytes();
         let (id, _) = self.edge.detect(3).await;
+        // The box cannot read the file until all is written, and ends no upload of an object that a record names.
+        let folder = store.object_path(&clip.sha256).unwrap().parent().unwrap().to_owned();
+        let aside = folder.with_extension("aside");
+        std::fs::rename(&folder, &aside).unwrap();
+        std::fs::write(&folder, "no folder").unwrap();
         self.edge.attach(id, &clip).await;
+        store.upload_begun(&clip.sha256, Begun { upload: upload.clone(), ..begun }).await.unwrap();
+        for (number, part) in parts.iter().enumerate() {
+            store.upload_part_done(&clip.sha256, &upload, number as u32, &part.content_id).await.unwrap();
+        }
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&aside, &folder).unwrap();
         self.edge.until_delivered().await;
         let sent = self.s3.upward_bytes() - before;
         assert!(sent < MIB, "{sent} bytes for what is there");
