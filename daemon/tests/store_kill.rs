@@ -50,7 +50,6 @@ fn nothing_that_was_confirmed_is_lost() {
             .args(["--exact", "child_writes_until_killed", "--nocapture", "--test-threads=1"])
             .env(DIR, folder.path())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -62,6 +61,7 @@ fn nothing_that_was_confirmed_is_lost() {
             confirmations.collect::<Vec<_>>()
         });
         std::thread::sleep(Duration::from_millis(random.random_range(5..400)));
+        assert!(child.try_wait().unwrap().is_none(), "round {round}: the child ended by itself, see above");
         child.kill().unwrap();
         child.wait().unwrap();
         confirmed.extend(reader.join().unwrap());
@@ -162,10 +162,16 @@ async fn watch(store: &Store) {
     store.put_watch_entry(list, entry).await.unwrap();
 }
 
-/// What the recorder does at start: cut tails without rows, close what was open. Returns where the timeline goes on.
+/// What the recorder does at start: cut tails without rows, close what was open, forget what never had a fragment.
+/// Returns where the timeline goes on.
 async fn recover(store: &Store) -> i64 {
     for segment in store.unclosed_segments().await.unwrap() {
         let path = store.dir().join(&segment.path);
+        if segment.bytes == 0 {
+            store.delete_segment(segment.id, "nothing of it is left").await.unwrap();
+            std::fs::remove_file(&path).unwrap();
+            continue;
+        }
         let file = File::options().write(true).open(&path).unwrap();
         assert!(file.metadata().unwrap().len() >= segment.bytes, "a row without bytes");
         file.set_len(segment.bytes).unwrap();
