@@ -1,5 +1,7 @@
 //! Tells the centre how the box and its cameras are.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gtv_protocol::body::BoxStatus;
@@ -25,12 +27,14 @@ pub fn start_report(vitals: Vitals, prometheus: PrometheusHandle, tasks: &Tasks)
     if !vitals.sync.status().borrow().enabled {
         return;
     }
+    // Until something is told, no stream of this run was.
+    let new_run = Arc::new(AtomicBool::new(true));
     tasks.spawn("report", OnExit::Restart, move |stop| {
-        let (vitals, prometheus) = (vitals.clone(), prometheus.clone());
+        let (vitals, prometheus, new_run) = (vitals.clone(), prometheus.clone(), new_run.clone());
         async move {
             // Before the configuration is in force every camera would look as if it had been removed.
             vitals.supervisor.ping().await;
-            let mut teller = Teller::new(vitals.sync.told_streaming().await?);
+            let mut teller = Teller::new(vitals.sync.told_streaming().await?, new_run.load(Ordering::Relaxed));
             loop {
                 let reading = vitals.read();
                 let told = teller.look(Instant::now(), UtcMicros::now().0, status(&reading), reading.sync.connected);
@@ -38,6 +42,7 @@ pub fn start_report(vitals: Vitals, prometheus: PrometheusHandle, tasks: &Tasks)
                     status.temperature_c = vitals.temperature_c();
                     status.drops = metrics::drops(&prometheus.render());
                     vitals.sync.tell_status(status, &streaming).await?;
+                    new_run.store(false, Ordering::Relaxed);
                 }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),

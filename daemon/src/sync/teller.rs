@@ -32,7 +32,8 @@ pub struct Teller {
     changes: Vec<StreamChange>,
     dropped: u64,
     told: Option<(Instant, Matters)>,
-    looked: bool,
+    /// The box started again, and nobody looked yet.
+    new_run: bool,
     connected: bool,
     /// The centre is there again since the last status.
     back: bool,
@@ -53,14 +54,15 @@ struct Matters {
 }
 
 impl Teller {
-    /// `streaming`: what the centre believes since the last run.
-    pub fn new(streaming: Streaming) -> Self {
+    /// `streaming`: what the centre believes. In a new run of the box all of it has ended, also where a camera delivers
+    /// again already.
+    pub fn new(streaming: Streaming, new_run: bool) -> Self {
         Self {
             streaming,
             changes: Vec::new(),
             dropped: 0,
             told: None,
-            looked: false,
+            new_run,
             connected: false,
             back: false,
             spool_full: false,
@@ -105,7 +107,7 @@ impl Teller {
 
     /// Notes which streams began and ended since the last look.
     fn follow(&mut self, now_us: i64, cameras: &[CameraStreams]) {
-        let first = !std::mem::replace(&mut self.looked, true);
+        let new_run = std::mem::take(&mut self.new_run);
         let now: Streaming = cameras
             .iter()
             .flat_map(|camera| [(camera, "main", &camera.main), (camera, "sub", &camera.sub)])
@@ -115,8 +117,8 @@ impl Teller {
         let reason = |id: &str| match cameras.iter().find(|camera| camera.camera == id) {
             None => "the camera is not configured any more".to_owned(),
             Some(camera) if camera.state == "disabled" => "the camera was switched off".to_owned(),
+            Some(_) if new_run => "the box started again".to_owned(),
             Some(CameraStreams { reason: Some(reason), .. }) => reason.clone(),
-            Some(_) if first => "the box started again".to_owned(),
             Some(_) => "the connection was made anew".to_owned(),
         };
         let change = |(camera, stream): &(String, String), streaming: bool| StreamChange {
@@ -126,8 +128,8 @@ impl Teller {
             at_us: now_us,
             reason: (!streaming).then(|| reason(camera)),
         };
-        let ended = self.streaming.difference(&now).map(|key| change(key, false));
-        let began = now.difference(&self.streaming).map(|key| change(key, true));
+        let ended = self.streaming.iter().filter(|key| new_run || !now.contains(key)).map(|key| change(key, false));
+        let began = now.iter().filter(|key| new_run || !self.streaming.contains(key)).map(|key| change(key, true));
         self.changes.extend(ended.chain(began).collect::<Vec<_>>());
         let excess = self.changes.len().saturating_sub(STATUS_CHANGES_MAX);
         self.changes.drain(..excess);
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn it_tells_at_the_start_of_changes_and_now_and_then() {
-        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new()));
+        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new(), true));
         let mut look = |seconds, main, connected| {
             let (now, now_us) = after(start, seconds);
             teller.look(now, now_us, status(main), connected).map(|(told, _)| told.changes)
@@ -203,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_camera_that_comes_and_goes_is_told_of_once_a_minute() {
-        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new()));
+        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new(), true));
         let (mut told, mut changes) = (0, 0);
         for seconds in 0..3600 {
             let (now, now_us) = after(start, seconds);
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn a_restart_ends_what_the_last_run_began() {
         let believed = Streaming::from([("gate".into(), "main".into()), ("gone".into(), "sub".into())]);
-        let mut teller = Teller::new(believed);
+        let mut teller = Teller::new(believed, true);
         let mut connecting = status(false);
         connecting.streams.as_mut().unwrap()[0].reason = None;
         let (told, streaming) = teller.look(Instant::now(), 7, connecting, false).unwrap();
@@ -229,8 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_is_told_where_the_camera_delivers_again_at_the_first_look() {
+        let believed = Streaming::from([("gate".to_owned(), "main".to_owned())]);
+        let look = |new_run| {
+            let mut teller = Teller::new(believed.clone(), new_run);
+            teller.look(Instant::now(), 7, status(true), true).unwrap().0.changes
+        };
+        let told: Vec<_> = look(true).into_iter().map(|change| (change.streaming, change.reason)).collect();
+        assert_eq!(told, [(false, Some("the box started again".to_owned())), (true, None)]);
+        assert_eq!(look(false), [], "only the task that tells began again");
+    }
+
+    #[test]
     fn a_spool_that_sways_around_its_mark_is_told_of_once() {
-        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new()));
+        let (start, mut teller) = (Instant::now(), Teller::new(Streaming::new(), true));
         let mut told = 0;
         for seconds in 0..290 {
             let bytes = if seconds % 10 < 5 { 91 } else { 89 };
