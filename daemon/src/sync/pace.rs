@@ -18,6 +18,8 @@ const PROMPT: Duration = Duration::from_millis(120);
 /// How often the rate changes; a change needs this long to show.
 const STEP: Duration = Duration::from_millis(500);
 const SLOWER: f64 = 0.7;
+/// A line that paused is not one that carries nothing from now on: what left counts for half as much a step later.
+const LEFT_BEFORE: f64 = 0.5;
 const FASTER: f64 = 1.1;
 /// Uploads never come to rest: a slow centre is not a full uplink.
 const RATE_MIN: f64 = 32_768.0;
@@ -170,12 +172,14 @@ struct Uplink {
     step_at: Instant,
     /// Bytes since the last step.
     unmeasured: usize,
+    /// Bytes a second that left in the last step, or for the most part in those before.
+    left: f64,
 }
 
 impl Uplink {
     fn new(now: Instant) -> Self {
         let limit = Limit { rate: None, free_at: now };
-        Self { limit, fastest: Fastest::new(now), slowest: Duration::ZERO, step_at: now, unmeasured: 0 }
+        Self { limit, fastest: Fastest::new(now), slowest: Duration::ZERO, step_at: now, unmeasured: 0, left: 0.0 }
     }
 
     fn sent(&mut self, bytes: usize) {
@@ -191,10 +195,12 @@ impl Uplink {
             return;
         }
         let measured = self.unmeasured as f64 / since.as_secs_f64();
+        self.left = measured.max(self.left * LEFT_BEFORE);
         let late = self.slowest.saturating_sub(fastest);
         let rate = self.limit.rate;
-        if late > LATE {
-            let from = rate.map_or(measured, |rate| rate.min(measured));
+        // Where nothing left, nothing of it is in the way.
+        if late > LATE && self.left > 0.0 {
+            let from = rate.map_or(self.left, |rate| rate.min(self.left));
             self.limit.rate = Some((from * SLOWER).max(RATE_MIN));
         } else if let Some(rate) = rate
             && late < PROMPT
@@ -273,6 +279,29 @@ mod tests {
         line.run(4_000, far);
         let (late, used) = line.run(3_000, far);
         assert!(late < 0.02 && used > 0.75, "late {late}, used {used}");
+    }
+
+    #[test]
+    fn a_pause_of_the_line_costs_seconds() {
+        let near = Duration::from_millis(40);
+        let mut line = Line::new();
+        line.now += Duration::from_secs(1);
+        line.uplink.answered(Duration::from_secs(1), line.now);
+        assert_eq!(line.uplink.limit.rate, None, "nothing was uploaded yet");
+        line.run(600, near);
+        let rate = line.uplink.limit.rate.unwrap();
+        line.now += STEP;
+        line.uplink.sent((rate * STEP.as_secs_f64()) as usize);
+        line.uplink.answered(near, line.now);
+        // Next to nothing leaves, and the answer comes with the end of the pause.
+        line.uplink.sent(1000);
+        line.now += Duration::from_secs(2);
+        line.uplink.answered(Duration::from_secs(2), line.now);
+        let after = line.uplink.limit.rate.unwrap();
+        assert!(after > 0.3 * rate, "{after} after {rate}");
+        line.run(60, near);
+        let (_, used) = line.run(40, near);
+        assert!(used > 0.75, "{used}");
     }
 
     #[test]

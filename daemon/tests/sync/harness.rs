@@ -136,6 +136,14 @@ impl EdgeBox {
         self.running = Some((store, tasks, handle));
     }
 
+    /// Starts it without a centre: what comes waits until it is started again.
+    pub async fn rest(&mut self) {
+        self.stop().await;
+        let url = std::mem::take(&mut self.config.sync.url);
+        self.start();
+        self.config.sync.url = url;
+    }
+
     pub async fn stop(&mut self) {
         let (store, tasks, handle) = self.running.take().unwrap();
         assert!(tasks.shutdown(Duration::from_secs(20)).await);

@@ -81,31 +81,27 @@ impl Stage {
     }
 
     /// As after a crash between the end of the upload and its row.
-    async fn knows_what_was_finished_before(&self, begun: Begun) {
+    async fn knows_what_was_finished_before(&mut self, begun: Begun) {
         let bytes = noise(11 * MIB as usize, 3);
-        let store = self.edge.store();
-        let clip = store.put_object(bytes.clone().into(), "video/mp4", Bucket::Recordings).await.unwrap();
+        // Nothing begins before all is written: the box ends an upload of an object that no record names, and begins anew
+        // where it finds none.
+        self.edge.rest().await;
+        let (id, _) = self.edge.detect(3).await;
+        let clip = self.edge.attach_clip(id, bytes.clone()).await;
         let (bucket, path) = (self.centre.bucket(&clip), key(&self.edge.identity, &clip));
         let upload = bucket.create_multipart(&path).await.unwrap();
+        let store = self.edge.store();
+        store.upload_begun(&clip.sha256, Begun { upload: upload.clone(), ..begun }).await.unwrap();
         let mut parts = Vec::new();
         for (number, part) in bytes.chunks(PART as usize).enumerate() {
-            parts.push(bucket.put_part(&path, &upload, number, PutPayload::from(part.to_vec())).await.unwrap());
-        }
-        bucket.complete_multipart(&path, &upload, parts.clone()).await.unwrap();
-        let before = self.s3.upward_bytes();
-        let (id, _) = self.edge.detect(3).await;
-        // The box cannot read the file until all is written, and ends no upload of an object that a record names.
-        let folder = store.object_path(&clip.sha256).unwrap().parent().unwrap().to_owned();
-        let aside = folder.with_extension("aside");
-        std::fs::rename(&folder, &aside).unwrap();
-        std::fs::write(&folder, "no folder").unwrap();
-        self.edge.attach(id, &clip).await;
-        store.upload_begun(&clip.sha256, Begun { upload: upload.clone(), ..begun }).await.unwrap();
-        for (number, part) in parts.iter().enumerate() {
+            let part = bucket.put_part(&path, &upload, number, PutPayload::from(part.to_vec())).await.unwrap();
             store.upload_part_done(&clip.sha256, &upload, number as u32, &part.content_id).await.unwrap();
+            parts.push(part);
         }
-        std::fs::remove_file(&folder).unwrap();
-        std::fs::rename(&aside, &folder).unwrap();
+        bucket.complete_multipart(&path, &upload, parts).await.unwrap();
+        let before = self.s3.upward_bytes();
+        self.edge.stop().await;
+        self.edge.start();
         self.edge.until_delivered().await;
         let sent = self.s3.upward_bytes() - before;
         assert!(sent < MIB, "{sent} bytes for what is there");
