@@ -38,6 +38,9 @@ struct Args {
     /// The uplink
     #[arg(long, default_value_t = 20.0)]
     mbit: f64,
+    /// The uplink pauses for one second in ten, and takes up to 200 ms longer, now more, now less
+    #[arg(long)]
+    bad: bool,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -84,7 +87,8 @@ async fn uploads(args: &Args) -> serde_json::Value {
 /// A backlog over a slow uplink, objects and records through the same bottleneck, and alerts all the while.
 async fn drain(args: &Args) -> serde_json::Value {
     let stage = Stage::new();
-    let line = throttle::Line::new(args.mbit * 1e6 / 8.0);
+    let bytes_per_s = args.mbit * 1e6 / 8.0;
+    let line = if args.bad { throttle::Line::bad(bytes_per_s) } else { throttle::Line::new(bytes_per_s) };
     let centre = line.forward(&stage.center.address());
     let s3 = line.forward(stage.garage.endpoint().trim_start_matches("http://"));
     let mut edge = Stage::edge_box();
@@ -116,6 +120,7 @@ async fn drain(args: &Args) -> serde_json::Value {
         "backlog_passages": args.backlog,
         "backlog_clips": args.clips,
         "uplink_mbit": args.mbit,
+        "uplink_bad": args.bad,
         "drain_s": rounded(elapsed),
         "drain_theory_s": rounded(theory),
         "drain_ratio": rounded(elapsed / theory),

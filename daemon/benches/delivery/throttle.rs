@@ -17,21 +17,35 @@ const BUFFER: u32 = 64 << 10;
 const PIECE: usize = 4 << 10;
 /// What the modem holds of all connections together: a full uplink is this late.
 const QUEUE: Duration = Duration::from_millis(500);
+/// A bad line lets nothing through for this long of each period, and takes up to `SWAY` longer, as each span has it.
+const PERIOD: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(1);
+const SWAY: Duration = Duration::from_millis(200);
+const SPAN: Duration = Duration::from_millis(50);
 
 /// The bottleneck.
 #[derive(Clone)]
 pub struct Line {
     bytes_per_s: f64,
     free_at: Arc<Mutex<Instant>>,
+    /// Since when it pauses and sways.
+    bad: Option<Instant>,
 }
 
 impl Line {
     pub fn new(bytes_per_s: f64) -> Self {
-        Self { bytes_per_s, free_at: Arc::new(Mutex::new(Instant::now())) }
+        Self { bytes_per_s, free_at: Arc::new(Mutex::new(Instant::now())), bad: None }
     }
 
+    /// One that pauses and sways, as radio does.
+    pub fn bad(bytes_per_s: f64) -> Self {
+        Self { bad: Some(Instant::now()), ..Self::new(bytes_per_s) }
+    }
+
+    /// In the long run.
     pub fn bytes_per_s(&self) -> f64 {
-        self.bytes_per_s
+        let pauses = if self.bad.is_some() { PAUSE.div_duration_f64(PERIOD) } else { 0.0 };
+        self.bytes_per_s * (1.0 - pauses)
     }
 
     /// Listens on a port of its own for what goes to `target`.
@@ -104,8 +118,21 @@ impl Line {
         let mut free_at = self.free_at.lock().await;
         // Held meanwhile: nobody enters a full queue, and those who wait enter in turn.
         tokio::time::sleep_until((*free_at).checked_sub(QUEUE).unwrap_or(*free_at).into()).await;
-        *free_at = (*free_at).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s);
-        *free_at
+        let begins = self.paused_until((*free_at).max(Instant::now()));
+        *free_at = begins + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s);
+        *free_at + self.sway(*free_at)
+    }
+
+    fn paused_until(&self, time: Instant) -> Instant {
+        let Some(since) = self.bad else { return time };
+        let into = Duration::from_nanos((time.duration_since(since).as_nanos() % PERIOD.as_nanos()) as u64);
+        time + PAUSE.saturating_sub(into)
+    }
+
+    fn sway(&self, time: Instant) -> Duration {
+        let Some(since) = self.bad else { return Duration::ZERO };
+        let span = time.duration_since(since).as_nanos() / SPAN.as_nanos();
+        SWAY.mul_f64((span * 7919 % 200) as f64 / 200.0)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::base::time::UtcMicros;
 use crate::config::{LaneConfig, LanesConfig, Schedule};
 use crate::store::Lane;
 
-/// Answers that are later than the fastest ones by this much: the uplink is full.
-const LATE: Duration = Duration::from_millis(300);
+/// Answers that are all later than the fastest ones by this much: the uplink is full.
+const LATE: Duration = Duration::from_millis(250);
 /// No later than this: there is room.
 const PROMPT: Duration = Duration::from_millis(120);
 /// How often the rate changes; a change needs this long to show.
@@ -167,8 +167,9 @@ impl Limit {
 struct Uplink {
     limit: Limit,
     fastest: Fastest,
-    /// The slowest one since the last step.
-    slowest: Duration,
+    /// The soonest one since the last step: single ones are late on a bad line, a queue makes all of them late (as CoDel
+    /// has it, RFC 8289).
+    soonest: Option<Duration>,
     step_at: Instant,
     /// Bytes since the last step.
     unmeasured: usize,
@@ -179,7 +180,7 @@ struct Uplink {
 impl Uplink {
     fn new(now: Instant) -> Self {
         let limit = Limit { rate: None, free_at: now };
-        Self { limit, fastest: Fastest::new(now), slowest: Duration::ZERO, step_at: now, unmeasured: 0, left: 0.0 }
+        Self { limit, fastest: Fastest::new(now), soonest: None, step_at: now, unmeasured: 0, left: 0.0 }
     }
 
     fn sent(&mut self, bytes: usize) {
@@ -189,14 +190,15 @@ impl Uplink {
     fn answered(&mut self, latency: Duration, now: Instant) {
         // Uploads that slow down empty the queue every few seconds, so the fastest of minutes is an answer without one.
         let (fastest, _) = self.fastest.take(latency, now);
-        self.slowest = self.slowest.max(latency);
+        let soonest = self.soonest.map_or(latency, |soonest| soonest.min(latency));
+        self.soonest = Some(soonest);
         let since = now.duration_since(self.step_at);
         if since < STEP {
             return;
         }
         let measured = self.unmeasured as f64 / since.as_secs_f64();
         self.left = measured.max(self.left * LEFT_BEFORE);
-        let late = self.slowest.saturating_sub(fastest);
+        let late = soonest.saturating_sub(fastest);
         let rate = self.limit.rate;
         // Where nothing left, nothing of it is in the way.
         if late > LATE && self.left > 0.0 {
@@ -208,7 +210,7 @@ impl Uplink {
         {
             self.limit.rate = Some(rate * FASTER);
         }
-        (self.slowest, self.step_at, self.unmeasured) = (Duration::ZERO, now, 0);
+        (self.soonest, self.step_at, self.unmeasured) = (None, now, 0);
     }
 }
 
@@ -221,6 +223,8 @@ mod tests {
         uplink: Uplink,
         now: Instant,
         queue: f64,
+        /// Answers take up to 200 ms more, and for one second in ten nothing gets through.
+        bad: bool,
     }
 
     const CAPACITY: f64 = 250_000.0;
@@ -231,23 +235,28 @@ mod tests {
             let now = Instant::now();
             let mut uplink = Uplink::new(now);
             uplink.answered(Duration::from_millis(40), now);
-            Self { uplink, now, queue: 0.0 }
+            Self { uplink, now, queue: 0.0, bad: false }
         }
 
         /// Tenths of a second, with answers from that far away: the share of them with a long queue, and of the line that
         /// was used.
         fn run(&mut self, tenths: u32, distance: Duration) -> (f64, f64) {
             let (mut late, mut delivered) = (0, 0.0);
-            for _ in 0..tenths {
+            for tenth in 0..tenths {
+                let pause = self.bad && tenth % 100 < 10;
+                let sway = Duration::from_millis(if self.bad { u64::from(tenth * 7919 % 200) } else { 0 });
                 // TCP takes what it gets until the queue is full.
                 let offered = self.uplink.limit.rate.unwrap_or(10.0 * CAPACITY) / 10.0;
                 let taken = offered.min(QUEUE_MAX - self.queue + CAPACITY / 10.0);
                 self.uplink.sent(taken as usize);
                 self.queue += taken;
-                let through = self.queue.min(CAPACITY / 10.0);
+                let through = if pause { 0.0 } else { self.queue.min(CAPACITY / 10.0) };
                 self.queue -= through;
                 self.now += Duration::from_millis(100);
-                self.uplink.answered(distance + Duration::from_secs_f64(self.queue / CAPACITY), self.now);
+                if !pause {
+                    let waited = Duration::from_secs_f64(self.queue / CAPACITY);
+                    self.uplink.answered(distance + sway + waited, self.now);
+                }
                 delivered += through;
                 late += i32::from(self.queue / CAPACITY > 0.6);
             }
@@ -279,6 +288,14 @@ mod tests {
         line.run(4_000, far);
         let (late, used) = line.run(3_000, far);
         assert!(late < 0.02 && used > 0.75, "late {late}, used {used}");
+    }
+
+    #[test]
+    fn a_bad_line_is_used() {
+        let mut line = Line { bad: true, ..Line::new() };
+        line.run(1200, Duration::from_millis(40));
+        let (late, used) = line.run(6000, Duration::from_millis(40));
+        assert!(late < 0.2 && used > 0.5, "late {late}, used {used}");
     }
 
     #[test]
