@@ -21,6 +21,8 @@ const SLOWER: f64 = 0.7;
 /// A line that paused is not one that carries nothing from now on: what left counts for half as much a step later.
 const LEFT_BEFORE: f64 = 0.5;
 const FASTER: f64 = 1.1;
+/// While still well below the rate from which it fell.
+const AGAIN: f64 = 1.5;
 /// Uploads never come to rest: a slow centre is not a full uplink.
 const RATE_MIN: f64 = 32_768.0;
 
@@ -175,12 +177,23 @@ struct Uplink {
     unmeasured: usize,
     /// Bytes a second that left in the last step, or for the most part in those before.
     left: f64,
+    /// The rate from which it fell last, and whether it still falls.
+    fell_from: f64,
+    falls: bool,
 }
 
 impl Uplink {
     fn new(now: Instant) -> Self {
-        let limit = Limit { rate: None, free_at: now };
-        Self { limit, fastest: Fastest::new(now), soonest: None, step_at: now, unmeasured: 0, left: 0.0 }
+        Self {
+            limit: Limit { rate: None, free_at: now },
+            fastest: Fastest::new(now),
+            soonest: None,
+            step_at: now,
+            unmeasured: 0,
+            left: 0.0,
+            fell_from: 0.0,
+            falls: false,
+        }
     }
 
     fn sent(&mut self, bytes: usize) {
@@ -202,13 +215,18 @@ impl Uplink {
         let rate = self.limit.rate;
         // Where nothing left, nothing of it is in the way.
         if late > LATE && self.left > 0.0 {
+            if !std::mem::replace(&mut self.falls, true) {
+                self.fell_from = rate.unwrap_or(self.left);
+            }
             let from = rate.map_or(self.left, |rate| rate.min(self.left));
             self.limit.rate = Some((from * SLOWER).max(RATE_MIN));
         } else if let Some(rate) = rate
             && late < PROMPT
             && measured > rate * 0.5
         {
-            self.limit.rate = Some(rate * FASTER);
+            self.falls = false;
+            let again = rate * AGAIN;
+            self.limit.rate = Some(if again < self.fell_from * SLOWER { again } else { rate * FASTER });
         }
         (self.soonest, self.step_at, self.unmeasured) = (None, now, 0);
     }
@@ -295,7 +313,7 @@ mod tests {
         let mut line = Line { bad: true, ..Line::new() };
         line.run(1200, Duration::from_millis(40));
         let (late, used) = line.run(6000, Duration::from_millis(40));
-        assert!(late < 0.2 && used > 0.5, "late {late}, used {used}");
+        assert!(late < 0.2 && used > 0.6, "late {late}, used {used}");
     }
 
     #[test]
