@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gtv_edge::store::{Begun, Bucket, ObjectRef, Unfinished};
+use gtv_edge::store::{Begun, ObjectRef, Unfinished};
 use object_store::multipart::MultipartStore;
 use object_store::{ObjectStoreExt, PutPayload};
 
